@@ -1,0 +1,1 @@
+"""One port, one library each: the only code that touches the world."""

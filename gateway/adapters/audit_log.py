@@ -1,0 +1,81 @@
+"""The audit log: one JSON line per security event, through structlog.
+
+Secrets cannot get in: an event has no field that could hold one, and users and sessions are
+written as keyed hashes, so that lines about one person can be joined without naming anybody. The
+key follows from the key ring's first key; after a rotation the hashes change.
+"""
+
+import hmac
+import logging
+import sys
+from typing import TextIO
+
+import structlog
+
+from gateway.ports import AuditEvent
+
+_HASH_DIGITS = 16
+
+
+class StructlogAudit:
+    """Writes events to a text stream; a stream that fails loses lines, never requests."""
+
+    def __init__(self, key: bytes, stream: TextIO) -> None:
+        self._key = key
+        self._log = structlog.wrap_logger(
+            structlog.WriteLogger(stream),
+            processors=[
+                structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+                structlog.processors.JSONRenderer(sort_keys=False, ensure_ascii=True),
+            ],
+            wrapper_class=structlog.BoundLogger,
+            cache_logger_on_first_use=True,
+        )
+
+    def record(self, event: AuditEvent) -> None:
+        """Write the event as one line; empty members are left out."""
+        members = {
+            "log": "audit",
+            "outcome": event.outcome.value,
+            "code": event.code.value if event.code else "",
+            "provider": event.provider,
+            "user": self._pseudonym(event.issuer, event.subject) if event.subject else "",
+            "session": self._pseudonym(event.session) if event.session else "",
+            "by": event.by,
+            "request_id": event.caller.request_id,
+            "client": event.caller.address,
+            "note": event.note,
+        }
+        present = {name: value for name, value in members.items() if value}
+        try:
+            self._log.msg(event.name.value, **present)
+        except (OSError, ValueError):
+            return  # a full disk or a closed stream must not fail the request
+
+    def _pseudonym(self, *values: str) -> str:
+        octets = "\x00".join(values).encode("utf-8", "surrogatepass")
+        return hmac.digest(self._key, octets, "sha256").hex()[:_HASH_DIGITS]
+
+
+def configure_logging(level: str, stream: TextIO | None = None) -> None:
+    """Make everything else that is logged JSON lines as well, on the same stream."""
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[
+            structlog.stdlib.add_log_level,
+            structlog.stdlib.add_logger_name,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        ],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+    )
+    handler = logging.StreamHandler(stream or sys.stdout)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    for talkative in ("httpx2", "httpcore2", "asyncio"):
+        # At debug level these print header fields, and those hold bearer tokens.
+        logging.getLogger(talkative).setLevel(max(logging.WARNING, root.level))

@@ -1,0 +1,186 @@
+"""What lies in Redis, and the steps that change it. Pure: builds commands, judges replies.
+
+    {prefix}s:{lookup}   string      8 octets of generation (big-endian), then the sealed session
+    {prefix}i:{name}     sorted set  lookup ids, scored by when the entry runs out (epoch ms)
+    {prefix}c:{name}     string      a claim
+
+Rules: every key has a time to live. Whatever must be atomic is one command or one Lua step, and a
+Lua step touches one key only, so that Redis Cluster can carry it out. Expiry is judged by the
+server's clock, not by ours.
+
+A server or ACL must allow: MGET SET DEL ZADD ZREM ZRANGE ZRANGEBYSCORE ZREMRANGEBYSCORE TYPE
+GETRANGE PEXPIREAT TIME EVAL EVALSHA PING (and AUTH, SELECT). The gateway uses nothing else.
+"""
+
+import hashlib
+import math
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from gateway.ports import IndexName, LookupId, StoredRecord
+
+Word = str | bytes | int
+
+_GENERATION = struct.Struct(">Q")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One command, and what its reply must look like.
+
+    A reply that does not fit means that the connection has lost count, or that no Redis is at its
+    other end: it must not be used again (CVE-2023-28858 handed one user's data to another so).
+    """
+
+    words: tuple[Word, ...]
+    fits: Callable[[object], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua step, known to the server by its digest once it has been sent in full."""
+
+    text: str
+    digest: str
+
+    def by_digest(self, step: Step) -> Step:
+        """Return the call that sends only the digest; the reply may be NOSCRIPT."""
+        return Step(("EVALSHA", self.digest, *step.words), step.fits)
+
+    def in_full(self, step: Step) -> Step:
+        """Return the call that also teaches the server the script."""
+        return Step(("EVAL", self.text, *step.words), step.fits)
+
+
+def _script(text: str) -> Script:
+    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+# A value of another type, or one cut short, is at no generation: nothing to replace (F7).
+REPLACE = _script("""
+if redis.call('TYPE', KEYS[1])['ok'] ~= 'string' then return 0 end
+if redis.call('GETRANGE', KEYS[1], 0, 7) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1
+""")
+
+_NOW = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+"""
+
+# GT: a second entry of the same session never shortens the first. The set lives as long as its
+# longest entry, whatever was there before.
+ENTER = _script(
+    _NOW
+    + """
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))
+redis.call('ZADD', KEYS[1], 'GT', string.format('%.0f', now + ARGV[2]), ARGV[1])
+local longest = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')
+redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', longest[2]))
+return 1
+"""
+)
+
+MEMBERS = _script(
+    _NOW
+    + """
+return redis.call('ZRANGEBYSCORE', KEYS[1], string.format('(%.0f', now), '+inf')
+"""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Names the keys and builds the steps, under one prefix."""
+
+    prefix: str
+
+    def read(self, lookups: Sequence[LookupId]) -> Step:
+        """MGET even for one: a key of another type reads as absent, and the reply has a shape."""
+        return Step(("MGET", *map(self._session, lookups)), _values(len(lookups)))
+
+    def create(self, lookup: LookupId, record: StoredRecord, ttl: float) -> Step:
+        """Store the record if nothing is there."""
+        words = ("SET", self._session(lookup), pack(record), "NX", "PX", milliseconds(ttl))
+        return Step(words, _is_ok_or_nil)
+
+    def replace(self, lookup: LookupId, record: StoredRecord, expected: int, ttl: float) -> Step:
+        """Arguments of `REPLACE`."""
+        generation = _GENERATION.pack(expected)
+        words = (1, self._session(lookup), generation, pack(record), milliseconds(ttl))
+        return Step(words, _is_flag)
+
+    def enter(self, index: IndexName, lookup: LookupId, ttl: float) -> Step:
+        """Arguments of `ENTER`."""
+        return Step((1, self._index(index), lookup, milliseconds(ttl)), _is_flag)
+
+    def members(self, index: IndexName) -> Step:
+        """Arguments of `MEMBERS`."""
+        return Step((1, self._index(index)), _is_names)
+
+    def end(self, lookup: LookupId, indexes: Sequence[IndexName]) -> list[Step]:
+        """Delete the record first, which is what ends a session, then its index entries."""
+        entries = [Step(("ZREM", self._index(name), lookup), _is_flag) for name in indexes]
+        return [Step(("DEL", self._session(lookup)), _is_flag), *entries]
+
+    def claim(self, name: str, ttl: float) -> Step:
+        """Take a name nobody has taken."""
+        words = ("SET", f"{self.prefix}c:{name}", "1", "NX", "PX", milliseconds(ttl))
+        return Step(words, _is_ok_or_nil)
+
+    def ping(self) -> Step:
+        """Ask for a sign of life."""
+        return Step(("PING",), _is_pong)
+
+    def _session(self, lookup: LookupId) -> str:
+        return f"{self.prefix}s:{lookup}"
+
+    def _index(self, name: IndexName) -> str:
+        return f"{self.prefix}i:{name}"
+
+
+def pack(record: StoredRecord) -> bytes:
+    """Return the stored form of a record."""
+    return _GENERATION.pack(record.generation) + record.sealed
+
+
+def unpack(value: bytes | None) -> StoredRecord | None:
+    """Return the record of a stored value; None when there is none or it was cut short (F7)."""
+    if value is None or len(value) < _GENERATION.size:
+        return None
+    (generation,) = _GENERATION.unpack_from(value)
+    return StoredRecord(generation, value[_GENERATION.size :])
+
+
+def milliseconds(ttl: float) -> int:
+    """Return a time to live (seconds) for Redis, which refuses zero: what is over lives 1 ms."""
+    return max(1, math.ceil(ttl * 1000))
+
+
+def _values(count: int) -> Callable[[object], bool]:
+    def fits(reply: object) -> bool:
+        return (
+            isinstance(reply, list)
+            and len(reply) == count
+            and all(value is None or isinstance(value, bytes) for value in reply)
+        )
+
+    return fits
+
+
+def _is_names(reply: object) -> bool:
+    return isinstance(reply, list) and all(isinstance(name, bytes) for name in reply)
+
+
+def _is_ok_or_nil(reply: object) -> bool:
+    return reply is None or reply == b"OK"
+
+
+def _is_flag(reply: object) -> bool:
+    return type(reply) is int and reply in (0, 1)
+
+
+def _is_pong(reply: object) -> bool:
+    return reply == b"PONG"

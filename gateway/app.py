@@ -1,0 +1,188 @@
+"""The composition root: settings in, a running gateway out. Nothing here decides anything."""
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.types import ASGIApp
+
+from gateway import __version__, server
+from gateway.adapters.audit_log import StructlogAudit, configure_logging
+from gateway.adapters.embedded_redis import EmbeddedValkey
+from gateway.adapters.httpx_upstream import HttpxUpstream, UpstreamSettings
+from gateway.adapters.jose import JoserfcJose
+from gateway.adapters.metrics import CONTENT_TYPE, CountedAudit, Metrics
+from gateway.adapters.provider_http import ProviderHttp
+from gateway.adapters.redis_store import RedisStore
+from gateway.adapters.system import SystemClock, SystemEntropy
+from gateway.edge.routes import RouteTable
+from gateway.ports import (
+    AuditEvent,
+    AuditLog,
+    AuditName,
+    BackChannel,
+    Clock,
+    Entropy,
+    Jose,
+    Outcome,
+    SessionStore,
+    Upstream,
+)
+from gateway.session.login import Login
+from gateway.session.logout import Logout
+from gateway.session.manager import Sessions
+from gateway.session.provider import Provider
+from gateway.session.refresh import Refresher
+from gateway.session.sealing import KeyRing, b64
+from gateway.settings import Settings
+from gateway.web.account import Account
+from gateway.web.admin import Admin
+from gateway.web.endpoints import Endpoints
+from gateway.web.pipeline import Pipeline
+from gateway.web.relay import Relay
+from gateway.web.signing_in import SigningIn
+from gateway.web.site import BASE, Site
+from gateway.web.static import StaticFiles
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """One implementation of every port."""
+
+    store: SessionStore
+    back_channel: BackChannel
+    upstream: Upstream
+    jose: Jose
+    clock: Clock
+    entropy: Entropy
+    audit: AuditLog
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A gateway put together: two applications and what to wait for when it stops."""
+
+    public: ASGIApp
+    admin: ASGIApp
+    refresher: Refresher
+    logout: Logout
+
+    async def aclose(self) -> None:
+        """Let grants and revocations under way reach their end."""
+        await self.refresher.aclose()
+        await self.logout.aclose()
+
+
+def compose(settings: Settings, parts: Parts) -> Gateway:
+    """Put the gateway together over these parts."""
+    metrics = Metrics(__version__, settings.dangers)
+    audit = CountedAudit(parts.audit, metrics)
+    site = _site(settings)
+    ring = KeyRing(settings.keys, parts.entropy)
+    sessions = Sessions(parts.store, ring, settings.session, parts.clock, parts.entropy, audit)
+    providers = {
+        client.provider: Provider(
+            client, parts.back_channel, parts.jose, parts.clock, parts.entropy
+        )
+        for client in settings.clients
+    }
+    refresher = Refresher(providers, sessions, audit)
+    logout = Logout(providers, sessions, audit)
+    account = Account(site, sessions, refresher, logout)
+    login = Login(providers, sessions, settings.login, audit)
+    pipeline = Pipeline(
+        site=site,
+        routes=RouteTable(settings.routes, base=BASE),
+        sessions=sessions,
+        refresher=refresher,
+        upstream=parts.upstream,
+        endpoints=Endpoints(SigningIn(site, login, sessions), account),
+        account=account,
+        static=StaticFiles(site, settings.routes),
+        audit=audit,
+        fresh_id=lambda: b64(parts.entropy.octets(12)),
+    )
+    audit.record(
+        AuditEvent(AuditName.CONFIGURATION_LOADED, Outcome.SUCCESS, note=_summary(settings))
+    )
+    return Gateway(
+        public=Relay(pipeline, metrics.observe, secure=settings.public_origin.is_secure),
+        admin=Admin(parts.store.ping, metrics.text, CONTENT_TYPE, __version__, settings.dangers),
+        refresher=refresher,
+        logout=logout,
+    )
+
+
+def _site(settings: Settings) -> Site:
+    return Site(
+        origin=settings.public_origin,
+        accepted_hosts=settings.listen.accepted_hosts,
+        cookies=settings.cookies,
+        forwarded=settings.forwarded,
+        # As long as a session may live: by this cookie a new login finds the browser's older one.
+        login_cookie_age=int(settings.session.absolute_timeout + settings.login.attempt_ttl),
+        errors_to=settings.errors_to,
+    )
+
+
+def _summary(settings: Settings) -> str:
+    names = ", ".join(client.provider for client in settings.clients)
+    keys = ", ".join(key.key_id for key in settings.keys)
+    dangers = ", ".join(settings.dangers) or "none"
+    return f"providers: {names}; keys: {keys}; protections switched off: {dangers}"
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncGenerator[Gateway]:
+    """Open the real parts, put the gateway together, and close everything again."""
+    async with AsyncExitStack() as stack:
+        store_settings = settings.store
+        if settings.embedded_store is not None:
+            valkey = EmbeddedValkey(Path(settings.embedded_store.directory))
+            await valkey.start()
+            stack.push_async_callback(valkey.stop)
+            store_settings = settings.embedded_store.at(valkey.url)
+        store = RedisStore(store_settings)
+        stack.push_async_callback(store.aclose)
+        back_channel = ProviderHttp(settings.back_channel)
+        stack.push_async_callback(back_channel.aclose)
+        upstream = HttpxUpstream(UpstreamSettings())
+        stack.push_async_callback(upstream.aclose)
+        entropy = SystemEntropy()
+        ring = KeyRing(settings.keys, entropy)
+        parts = Parts(
+            store=store,
+            back_channel=back_channel,
+            upstream=upstream,
+            jose=JoserfcJose(),
+            clock=SystemClock(),
+            entropy=entropy,
+            audit=StructlogAudit(ring.audit_key, sys.stdout),
+        )
+        gateway = compose(settings, parts)
+        stack.push_async_callback(gateway.aclose)
+        yield gateway
+
+
+async def run(settings: Settings, *more: server.Listener) -> None:
+    """Serve until told to stop. `more` are further listeners of the process (development)."""
+    public = server.bind(settings.listen.host, settings.listen.port)
+    admin = server.bind(settings.admin.host, settings.admin.port)
+    async with opened(settings) as gateway:
+        await server.serve(
+            [
+                server.Listener(gateway.public, [public]),
+                server.Listener(gateway.admin, [admin]),
+                *more,
+            ]
+        )
+
+
+def start(settings: Settings, *more: server.Listener) -> None:
+    """Run the event loop for `run`."""
+    configure_logging(settings.log.level)
+    with asyncio.Runner(loop_factory=server.loop_factory()) as runner:
+        runner.run(run(settings, *more))

@@ -1,0 +1,143 @@
+"""Where the gateway is: its origin, its listeners, the proxies before it, and what is itself."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+from gateway.config.findings import Path, Report
+from gateway.config.sections import AdminSection, Basics, ListenSection
+from gateway.edge.forwarded import ForwardedPolicy
+from gateway.edge.host import PublicOrigin, parse_public_origin
+from gateway.settings import AdminListen, Listen
+
+# The largest networks a proxy may stand in: 10.0.0.0/8, and fc00::/7 for unique local addresses.
+_WIDEST = {4: 8, 6: 7}
+
+STAND_IN = PublicOrigin("https", "app.invalid", 443)
+"""The origin to go on with when the configured one is unusable (RFC 6761 section 6.4)."""
+
+
+def build_origin(basics: Basics, report: Report) -> PublicOrigin:
+    """Return the public origin (C6, E12)."""
+    try:
+        return parse_public_origin(basics.public_origin)
+    except ValueError as wrong:
+        report.unreadable(("public_origin",), str(wrong))
+        return STAND_IN
+
+
+def build_listen(section: ListenSection, report: Report) -> Listen:
+    """Return the public listener."""
+    _check_address(section.host, ("listen", "host"), report)
+    accepted = []
+    for number, text in enumerate(section.accepted_hosts):
+        try:
+            parse_public_origin(f"https://{text}")
+        except ValueError as wrong:
+            report.error(("listen", "accepted_hosts", number), f"as host[:port]: {wrong}")
+        accepted.append(text.lower())
+    return Listen(section.host, section.port, section.workers, frozenset(accepted))
+
+
+def build_admin(section: AdminSection, listen: Listen, report: Report) -> AdminListen:
+    """Return the operators' listener."""
+    path: Path = ("admin", "host")
+    _check_address(section.host, path, report)
+    if section.port == listen.port:
+        report.error(("admin", "port"), "must differ from listen.port")
+    if not _is_loopback(section.host):
+        report.warn(
+            path,
+            "is not a loopback address, and this listener asks nobody for a password; make sure "
+            "that only operators can reach it",
+        )
+    return AdminListen(section.host, section.port)
+
+
+def build_forwarded(basics: Basics, report: Report) -> ForwardedPolicy:
+    """Return the proxies that are believed (N1); everybody is not an answer."""
+    networks: list[IPv4Network | IPv6Network] = []
+    for number, text in enumerate(basics.trusted_proxies):
+        path: Path = ("trusted_proxies", number)
+        try:
+            network = ip_network(text, strict=False)
+        except ValueError:
+            report.error(path, "must be an address or a network, like 10.0.0.0/8 or fd00::/8")
+            continue
+        networks.append(network)
+        _check_network(network, text, path, basics, report)
+    return ForwardedPolicy(tuple(networks))
+
+
+def _check_network(
+    network: IPv4Network | IPv6Network, text: str, path: Path, basics: Basics, report: Report
+) -> None:
+    if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped is not None:
+        report.error(path, "is an IPv4 network in IPv6 form; write it as IPv4")
+    elif network.prefixlen < _WIDEST[network.version]:
+        if not basics.dangerously_trust_all_proxies:
+            report.error(
+                path,
+                "holds so much of the internet that anybody could claim any address; name your "
+                "proxies, or set dangerously_trust_all_proxies: true",
+            )
+    elif ip_address(text.partition("/")[0]) != network.network_address:
+        report.error(path, f"has bits set behind its prefix; did you mean {network}?")
+
+
+def _check_address(host: str, path: Path, report: Report) -> None:
+    if host == "*":
+        report.error(path, "write 0.0.0.0 for every IPv4 address, or :: for every IPv6 address")
+        return
+    try:
+        parse_public_origin(f"https://[{host}]" if ":" in host else f"https://{host}")
+    except ValueError:
+        report.error(path, "must be an IP address (IPv6 without brackets) or a name, no port")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A host and a port somebody listens at."""
+
+    host: str
+    port: int
+
+    def is_same(self, other: "Place") -> bool:
+        """Whether both lead to one listener, as far as one can tell without asking DNS."""
+        if self.port != other.port:
+            return False
+        return _spelled(self.host) == _spelled(other.host) or (
+            _is_here(self.host) and _is_here(other.host)
+        )
+
+
+def own_places(origin: PublicOrigin, listen: Listen, admin: AdminListen) -> tuple[Place, ...]:
+    """Return every place at which the gateway itself answers (K9)."""
+    further = [parse_public_origin(f"https://{host}") for host in listen.accepted_hosts]
+    return (
+        Place(origin.host, origin.port),
+        Place(listen.host, listen.port),
+        Place(admin.host, admin.port),
+        *(Place(one.host, one.port) for one in further),
+    )
+
+
+def _spelled(host: str) -> str:
+    try:
+        return ip_address(host.strip("[]")).compressed
+    except ValueError:
+        return host.lower()
+
+
+def _is_loopback(host: str) -> bool:
+    name = host.strip("[]").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_here(host: str) -> bool:
+    # A listener on 0.0.0.0 answers at every address of this machine, loopback included.
+    return _is_loopback(host) or _spelled(host) in ("0.0.0.0", "::")  # noqa: S104  compared, not bound

@@ -1,0 +1,207 @@
+"""Routes: which requests go where, with nothing left to interpretation (A4, K4, K9)."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from gateway.config.findings import Path, Report
+from gateway.config.network import Place
+from gateway.config.references import References
+from gateway.config.route_section import RouteSection
+from gateway.edge.cookies import allowed_set_cookie
+from gateway.edge.host import parse_public_origin
+from gateway.edge.routes import Access, Route, RouteTable, TokenKind, ToStatic, ToUpstream
+from gateway.edge.target import parse_target
+from gateway.errors import Refused
+from gateway.web.site import BASE
+
+_ALL_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_STATIC_METHODS = frozenset({"GET"})
+_UPSTREAM_ONLY = ("token", "scopes", "pass_cookies", "pass_set_cookies")
+
+_PATH = re.compile(r"/[A-Za-z0-9/._~!$&'()+,=:@-]*")  # RFC 3986 `pchar` without %, ; and *
+_SCOPE = re.compile(r"[!#-\[\]-~]+")
+_COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What routes are checked against: our own listeners, the scopes providers are asked for."""
+
+    own: tuple[Place, ...]
+    asked_scopes: frozenset[str]
+    references: References
+    report: Report
+
+
+def build_routes(
+    entries: Iterable[tuple[Path, RouteSection]], around: Surroundings
+) -> tuple[Route, ...]:
+    """Return the routes that are fit; what is wrong with the others is reported."""
+    routes: dict[str, Route] = {}
+    for path, section in entries:
+        place = (*path, "path")
+        to = _destination(section, path, around)
+        if wrong := path_fault(section.path):
+            around.report.error(place, wrong)
+        elif section.path.rstrip("/") in routes:
+            around.report.error(place, "an earlier route has the same path")
+        elif to is not None:
+            route = Route(section.path, _access(section), _methods(section), to)
+            routes[route.prefix] = route
+    try:
+        RouteTable(routes.values(), base=BASE)
+    except ValueError:  # its text repeats the path
+        around.report.error(("routes",), "the paths cannot be told apart")
+    return tuple(routes.values())
+
+
+def path_fault(path: str) -> str | None:
+    """Return why no request could be matched with this path beyond doubt, or None."""
+    if not path.startswith("/"):
+        return "must begin with /"
+    if "*" in path:
+        return "has no wildcards: a route covers everything below its path anyway"
+    try:
+        canonical = parse_target(path.encode(), authority_expected=b"").canonical
+    except Refused as refused:
+        return f"is not a plain path: {refused.note}"
+    if canonical != path or not _PATH.fullmatch(path):
+        return "must be plain: no %, no ;, no query, no double slashes, no brackets, no spaces"
+    if f"{path.lower()}/".startswith(f"{BASE}/"):
+        return f"lies under {BASE}, where the gateway's own endpoints are"
+    return None
+
+
+def _access(section: RouteSection) -> Access:
+    return Access(section.access or (Access.SESSION if section.upstream else Access.PUBLIC))
+
+
+def _methods(section: RouteSection) -> frozenset[str]:
+    if section.static is not None:
+        return _STATIC_METHODS
+    return frozenset(_ALL_METHODS if section.methods is None else section.methods)
+
+
+def _destination(
+    section: RouteSection, path: Path, around: Surroundings
+) -> ToUpstream | ToStatic | None:
+    if (section.upstream is None) == (section.static is None):
+        around.report.error(path, "needs either upstream or static")
+        return None
+    if section.static is not None:
+        return _to_static(section, section.static, path, around)
+    _check_rules(section, path, around)
+    place = _upstream(section.upstream or "", (*path, "upstream"), around)
+    if place is None:
+        return None
+    origin, base_path = place
+    token = TokenKind.NONE if _access(section) is Access.PUBLIC else TokenKind.USER
+    return ToUpstream(
+        origin=origin,
+        base_path=base_path,
+        token=TokenKind(section.token or token),
+        scopes=frozenset(section.scopes),
+        pass_cookies=frozenset(section.pass_cookies),
+        pass_set_cookies=frozenset(section.pass_set_cookies),
+    )
+
+
+def _to_static(section: RouteSection, name: str, path: Path, around: Surroundings) -> ToStatic:
+    report = around.report
+    for key in _UPSTREAM_ONLY:
+        if key in section.model_fields_set:
+            report.error((*path, key), "is only for routes with an upstream; remove it")
+    if _access(section) is not Access.PUBLIC:
+        report.error(
+            (*path, "access"),
+            "a built app is public: nothing in it is secret; protect the APIs behind it",
+        )
+    if section.methods is not None and not {"GET", "HEAD"}.issuperset(section.methods):
+        report.error((*path, "methods"), "files have GET and HEAD only; remove this")
+    place = (*path, "content_security_policy")
+    if not section.content_security_policy.isascii():
+        report.error(place, "must be plain ASCII")
+    directory = around.references.place(name)
+    if not directory.is_dir():
+        report.error((*path, "static"), f"there is no directory {directory}; build the app first")
+    elif not (directory / "index.html").is_file():
+        report.warn((*path, "static"), f"there is no index.html in {directory}")
+    return ToStatic(str(directory), section.content_security_policy)
+
+
+def _check_rules(section: RouteSection, path: Path, around: Surroundings) -> None:
+    """Report rules of one route that contradict each other, or could never let anybody in."""
+    report, access = around.report, _access(section)
+    if access is Access.PUBLIC and section.token == TokenKind.USER:
+        report.error((*path, "token"), "a public route looks at no session and has no token")
+    if section.scopes and access is not Access.SESSION:
+        report.error((*path, "scopes"), "needs access: session; nobody else has a token")
+    if section.methods == []:
+        report.error((*path, "methods"), "names no method; remove it to allow the usual ones")
+    if "content_security_policy" in section.model_fields_set:
+        report.error((*path, "content_security_policy"), "is only for static routes; remove it")
+    for number, scope in enumerate(section.scopes):
+        _check_scope(scope, (*path, "scopes", number), around)
+    for number, name in enumerate(section.pass_cookies):
+        _check_cookie(name, (*path, "pass_cookies", number), report)
+    for number, name in enumerate(section.pass_set_cookies):
+        _check_cookie(name, (*path, "pass_set_cookies", number), report)
+
+
+def _check_scope(scope: str, place: Path, around: Surroundings) -> None:
+    if not _SCOPE.fullmatch(scope):
+        around.report.error(place, "must be one scope, without spaces or quotes")
+    elif scope not in around.asked_scopes:
+        around.report.warn(
+            place,
+            "no provider is asked for this scope; unless it is granted unasked, every request is "
+            "answered 403",
+        )
+
+
+def _check_cookie(name: str, place: Path, report: Report) -> None:
+    if not _COOKIE_NAME.fullmatch(name):
+        report.error(place, "is not the name of a cookie")
+    elif not allowed_set_cookie(f"{name}=".encode(), frozenset({name})):
+        report.error(place, "is a cookie of the gateway's own (A7, B16)")
+
+
+def _upstream(text: str, place: Path, around: Surroundings) -> tuple[str, bytes] | None:
+    """Return origin and base path of an upstream; None after a finding."""
+    wrong = _url_fault(text)
+    if wrong is None:
+        parts = urlsplit(text)
+        try:
+            host = parse_public_origin(f"https://{parts.netloc}").host
+        except ValueError as trouble:
+            wrong = str(trouble)
+        else:
+            default = _DEFAULT_PORTS[parts.scheme]
+            port = parts.port or default
+            if not any(Place(host, port).is_same(own) for own in around.own):
+                authority = host if port == default else f"{host}:{port}"
+                return f"{parts.scheme}://{authority}", (parts.path or "/").encode()
+            wrong = "is this gateway itself: requests would go round in circles (K9)"
+    around.report.error(place, wrong)
+    return None
+
+
+def _url_fault(text: str) -> str | None:
+    scheme, separator, rest = text.partition("://")
+    if not separator or scheme.lower() not in _DEFAULT_PORTS:
+        hint = "; WebSockets go over http and https too" if scheme in ("ws", "wss") else ""
+        return f"must begin with http:// or https://{hint}"
+    if "@" in rest.partition("/")[0]:
+        return "holds a user name or a password; the upstream gets the person's token instead"
+    if "?" in rest or "#" in rest:
+        return "has no query and no fragment; every request brings its own"
+    slash = rest.find("/")
+    base_path = rest[slash:] if slash >= 0 else "/"
+    if not _PATH.fullmatch(base_path) or "//" in base_path:
+        return "its path must be plain: no %, no ;, no double slashes"
+    if {".", ".."}.intersection(base_path.split("/")):
+        return "its path must have no dot segments"
+    return None

@@ -1,0 +1,62 @@
+"""The vocabulary of one exchange, as bytes that keep their order and their repeats.
+
+Facts about fields (RFC 9110 section 5) that the rest of the code relies on:
+
+* A name may occur many times; lines are never merged or reordered (Set-Cookie must not be).
+* Names are compared without case; here they are always lower-case bytes.
+* Values are bytes without leading or trailing white space and without CR, LF or NUL.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+
+Field = tuple[bytes, bytes]
+Fields = tuple[Field, ...]
+Body = AsyncIterator[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserRequest:
+    """What arrived, before anything is believed.
+
+    `raw_target` is the request-target as it stood on the wire, query included. `peer` is the
+    socket's address (no name, no forwarded field). `over_tls` is the socket's own state.
+    """
+
+    method: str
+    raw_target: bytes
+    fields: Fields
+    peer: str = ""
+    over_tls: bool = False
+
+    def values(self, name: bytes) -> list[bytes]:
+        """Every value sent under this lower-case name, in order."""
+        return [value for key, value in self.fields if key == name]
+
+    def only(self, name: bytes) -> bytes | None:
+        """The value when the field occurs exactly once, else None: a repeat is never 'the last'."""
+        found = self.values(name)
+        return found[0] if len(found) == 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRequest:
+    """A request to an API, ready to send: every field below is ours or was allowed by rule.
+
+    `origin` is scheme, host and port from configuration; `target` is the origin-form bytes.
+    """
+
+    method: str
+    origin: str
+    target: bytes
+    fields: Fields
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer: complete bytes, or a stream that is passed on piece by piece."""
+
+    status: int
+    fields: Fields = ()
+    body: bytes | Body = b""
+    note: Mapping[str, str] = field(default_factory=dict)  # for the access log, never sent

@@ -1,0 +1,209 @@
+"""From the public side to an upstream's and back (K4, K5, K7, K9; sections L and N).
+
+Paths are cut and joined as octets; no URL is ever built from text and parsed again.
+"""
+
+import re
+from urllib.parse import unquote_to_bytes
+
+from gateway.edge.forwarded import ForwardedPolicy, forwarded_fields
+from gateway.edge.headers import request_fields, response_fields
+from gateway.edge.host import PublicOrigin
+from gateway.edge.messages import BrowserRequest, Field, Fields, UpstreamRequest
+from gateway.edge.routes import Route, TokenKind, ToUpstream
+from gateway.edge.target import Target, parse_target
+from gateway.errors import Code, Refused, Unavailable
+from gateway.secret import AccessToken
+
+PSEUDONYM = b"gateway"
+"""Our name in Via: no host name, nothing internal (RFC 9110 section 7.6.3)."""
+
+MAX_PASSES = 3
+"""How often one request may already have come through a gateway (K9)."""
+
+_NO_CONTENT = 204
+
+
+# A Location as a browser would read it. Backslashes and white space are read in too many ways.
+_UNREADABLE = re.compile(rb"[\x00-\x20\x7f\\]")
+_NETWORK_PATH = re.compile(rb"(?:([A-Za-z][A-Za-z0-9+.-]*):)?//([^/?#]*)(.*)", re.DOTALL)
+_SCHEME = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*:")
+_AUTHORITY = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[^:@\[\]]+)(?::([0-9]{0,5}))?")
+_ABOVE_ASCII = re.compile(rb"[\x80-\xff]")
+_DEFAULT_PORTS = {b"http": b"80", b"https": b"443"}
+_Place = tuple[bytes, bytes, bytes]  # scheme, host, port; the default port is filled in
+
+# `access_token` in the spellings that upstream frameworks fold to it: PHP folds dots and spaces.
+_TOKEN_KEY = re.compile(rb" *access[_. ]token *(?:\[.*)?", re.DOTALL)
+
+
+def refuse_tokens(request: BrowserRequest, target: Target) -> None:  # noqa: ARG001 - see below
+    """Refuse with TOKEN_IN_REQUEST an `access_token` query key (H14, A2, RFC 6750 section 2.3).
+
+    The fields of the request are not looked at: a browser's Authorization is never forwarded.
+    """
+    if not target.query:
+        return
+    for pair in re.split(rb"[&;]", target.query):
+        key = unquote_to_bytes(pair.partition(b"=")[0].replace(b"+", b" ")).lower()
+        if _TOKEN_KEY.fullmatch(key):
+            raise Refused(Code.TOKEN_IN_REQUEST, "Tokens are not accepted in a URL.")
+
+
+def upstream_target(route: Route, target: Target) -> bytes:
+    """Return the origin-form for the upstream: the base path takes the place of the route's path.
+
+    With `/api/orders/` to `/v1/`: `/api/orders/7?x` is `/v1/7?x`, `/api/orders/` is `/v1/` and
+    `/api/orders` is `/v1`; nothing left is `/`. Every other octet is as it came (K5).
+
+    Raises Refused(TARGET_AMBIGUOUS) when the result would begin with two slashes.
+    """
+    base = _upstream_of(route).base_path.rstrip(b"/")
+    result = base + target.wire[len(route.prefix) :]
+    if result.startswith(b"//"):
+        raise Refused(Code.TARGET_AMBIGUOUS, "The path can be read in more than one way.")
+    return result if result.startswith(b"/") else b"/" + result
+
+
+def outgoing(  # noqa: PLR0913 - each is a separate fact, and bundling them would hide one
+    request: BrowserRequest,
+    target: Target,
+    route: Route,
+    *,
+    address: str,
+    policy: ForwardedPolicy,
+    origin: PublicOrigin,
+    bearer: AccessToken | None,
+    request_id: str,
+) -> UpstreamRequest:
+    """Return the request for the upstream: hygiene first, then what is ours (L3).
+
+    `address` is what `client_address` said. The bearer is left out where the route asks for none.
+
+    Raises Refused: LOOP_DETECTED, and what `request_fields` and `upstream_target` raise;
+    Unavailable(TOKEN_UNAVAILABLE) for a token that fits into no field.
+    """
+    to = _upstream_of(route)
+    _refuse_loop(request)
+    ours: list[Field] = []
+    if bearer is not None and to.token is not TokenKind.NONE:
+        ours.append(_authorization(bearer))
+    ours += forwarded_fields(address, request, policy, origin)
+    ours.append((b"via", b"1.1 " + PSEUDONYM))
+    ours.append((b"x-request-id", request_id.encode("ascii")))
+    return UpstreamRequest(
+        method=request.method,
+        origin=to.origin,
+        target=upstream_target(route, target),
+        fields=(
+            (b"host", to.origin.partition("://")[2].encode("ascii")),
+            *request_fields(request, pass_cookies=to.pass_cookies),
+            *ours,
+        ),
+    )
+
+
+def returning(
+    status: int, fields: Fields, route: Route, origin: PublicOrigin, *, session_used: bool
+) -> Fields:
+    """Return the fields for the browser, with Location and Content-Location in public terms (K7).
+
+    Raises Unavailable(UPSTREAM_PROTOCOL) as `response_fields` does, and for two differing
+    Locations.
+    """
+    to = _upstream_of(route)
+    kept: list[Field] = []
+    locations = set()
+    for name, value in response_fields(
+        fields, pass_set_cookies=to.pass_set_cookies, session_used=session_used
+    ):
+        if name == b"content-length" and status == _NO_CONTENT:
+            continue  # RFC 9110 section 8.6 (M9)
+        if name == b"location":
+            locations.add(value)
+        if name not in (b"location", b"content-location"):
+            kept.append((name, value))
+        elif (public := public_location(value, route, origin)) is not None:
+            kept.append((name, public))
+    if len(locations) > 1:
+        raise Unavailable(
+            Code.UPSTREAM_PROTOCOL, "The service behind answered badly.", note="two Locations"
+        )
+    return tuple(kept)
+
+
+def public_location(value: bytes, route: Route, origin: PublicOrigin) -> bytes | None:
+    """Return where a Location of the upstream leads in public terms; None when it must not pass.
+
+    A place under the upstream's own origin and base path becomes the public path. A relative
+    reference passes, for the public path ends as the upstream's does. So does an http(s) URL of
+    another host, our public origin included. What lies on the upstream's host but outside the
+    base path is internal, and what cannot be read in one way only is refused: both give None.
+    """
+    to = _upstream_of(route)
+    if not value or _UNREADABLE.search(value):
+        return None
+    url = _NETWORK_PATH.fullmatch(value)
+    if url is None:
+        if value.startswith(b"/"):
+            return _public_path(value, route, to)
+        return None if _SCHEME.match(value) else value
+    scheme, authority = to.origin.encode("ascii").split(b"://")
+    upstream = _place(scheme, authority)
+    place = _place((url[1] or scheme).lower(), url[2])
+    if place is None:
+        return None
+    if place == upstream:
+        return _public_path(url[3], route, to)
+    is_internal = upstream is not None and place[1] == upstream[1]
+    return None if is_internal and place[1] != origin.host.encode("ascii") else value
+
+
+def _public_path(value: bytes, route: Route, to: ToUpstream) -> bytes | None:
+    # Upstreams send raw UTF-8; a browser would percent-encode it just so.
+    escaped = _ABOVE_ASCII.sub(lambda octet: b"%%%02X" % octet[0][0], value)
+    reference, hash_mark, fragment = escaped.partition(b"#")
+    if not reference.startswith(b"/"):
+        reference = b"/" + reference
+    try:
+        target = parse_target(reference, authority_expected=b"")
+    except Refused:
+        return None
+    base = to.base_path.rstrip(b"/")
+    if target.path != base and not target.path.startswith(base + b"/"):
+        return None
+    public = route.prefix.encode("ascii") + target.wire[len(base) :]
+    if public.startswith(b"//"):
+        return None  # it would name another authority (an open redirect)
+    return (public if public.startswith(b"/") else b"/" + public) + hash_mark + fragment
+
+
+def _place(scheme: bytes, authority: bytes) -> _Place | None:
+    found = _AUTHORITY.fullmatch(authority)
+    if found is None or scheme not in _DEFAULT_PORTS:
+        return None
+    return scheme, found[1].lower(), found[2] or _DEFAULT_PORTS[scheme]
+
+
+def _authorization(bearer: AccessToken) -> Field:
+    token = bearer.reveal()
+    # Opaque to us (H15), but it has to fit into a field value: visible ASCII and no space.
+    if not (token and token.isascii() and token.isprintable()) or " " in token:
+        raise Unavailable(Code.TOKEN_UNAVAILABLE, note="the access token fits into no field")
+    return (b"authorization", b"Bearer " + token.encode("ascii"))
+
+
+def _refuse_loop(request: BrowserRequest) -> None:
+    passes = sum(
+        hop.split()[1:2] == [PSEUDONYM]
+        for value in request.values(b"via")
+        for hop in value.lower().split(b",")
+    )
+    if passes > MAX_PASSES:
+        raise Refused(Code.LOOP_DETECTED, "The request has come through this gateway before.")
+
+
+def _upstream_of(route: Route) -> ToUpstream:
+    if not isinstance(route.to, ToUpstream):
+        raise TypeError(f"the route {route.path} leads to no upstream")
+    return route.to

@@ -1,0 +1,166 @@
+"""Which rule a path falls under, decided on its octets and never on a repaired spelling.
+
+A path is matched as it came and once more as a careless upstream may read it. When the two fall
+under different rules the request is refused: `/api//admin` or `/%61pi/admin` must not slip under
+the rule of another route (A4, K4, K6).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gateway.edge.messages import Field
+from gateway.edge.target import Target, parse_target
+from gateway.errors import Code, Refused
+
+
+class Access(StrEnum):
+    """Who may use a route."""
+
+    SESSION = "session"
+    OPTIONAL = "optional"
+    PUBLIC = "public"
+
+
+class TokenKind(StrEnum):
+    """Which token goes to the upstream."""
+
+    USER = "user"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class ToUpstream:
+    """The fixed place requests of a route go to (RFC 10017 section 6.1.3.6).
+
+    `origin` is `scheme://host[:port]`, lower case. `base_path` takes the place of the route's own
+    path. The two sets name the cookies allowed towards and from the upstream.
+    """
+
+    origin: str
+    base_path: bytes
+    token: TokenKind
+    scopes: frozenset[str] = frozenset()
+    pass_cookies: frozenset[str] = frozenset()
+    pass_set_cookies: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class ToStatic:
+    """A directory with a built single-page app."""
+
+    directory: str
+    content_security_policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One rule. `path` is plain: no percent signs, no dot segments, with or without a last `/`."""
+
+    path: str
+    access: Access
+    methods: frozenset[str]
+    to: ToUpstream | ToStatic
+
+    @property
+    def prefix(self) -> str:
+        """The path without its last slash; empty for the root."""
+        return self.path.rstrip("/")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A gateway endpoint; `name` is what follows `/bff/`, such as `login` or `callback/main`."""
+
+    name: str
+
+
+class RouteTable:
+    """All routes of a gateway; the longest path wins, and a path ends at a segment border."""
+
+    def __init__(self, routes: Iterable[Route], *, base: str = "/bff") -> None:
+        """Index the routes. Raises ValueError for a path that no request could match by rule."""
+        self._base = _plain(base).rstrip("/")
+        if not self._base:
+            raise ValueError("the base path of the gateway's endpoints cannot be the root")
+        self._under_base = self._base + "/"
+        self._by_prefix: dict[str, Route] = {}
+        for route in routes:
+            prefix = _plain(route.path).rstrip("/")
+            if prefix == self._base or prefix.startswith(self._under_base):
+                raise ValueError(f"the route {route.path} lies under the gateway's own {base}")
+            if prefix in self._by_prefix:
+                raise ValueError(f"two routes have the path {route.path}")
+            self._by_prefix[prefix] = route
+        # No prefix has more segments than this, so a path of 8000 slashes costs no more than one.
+        self._depth = max((prefix.count("/") for prefix in self._by_prefix), default=0)
+
+    def match(self, target: Target) -> Route | Endpoint:
+        """Return the rule the target falls under.
+
+        Raises Refused: TARGET_AMBIGUOUS when another reading of the path falls under another
+        rule, ROUTE_NOT_FOUND when there is none.
+        """
+        raw = target.path.decode("ascii")
+        found = self._longest(raw)
+        if target.canonical != raw and self._longest(target.canonical) != found:
+            raise Refused(Code.TARGET_AMBIGUOUS, "The path can be read in more than one way.")
+        if found is None:
+            raise Refused(Code.ROUTE_NOT_FOUND, "There is nothing at this path.")
+        return found
+
+    def _longest(self, path: str) -> Route | Endpoint | None:
+        if path == self._base:
+            return Endpoint("")
+        if path.startswith(self._under_base):
+            return Endpoint(path[len(self._under_base) :])
+        best = self._by_prefix.get("")
+        end = 0
+        for _ in range(self._depth):
+            end = path.find("/", end + 1)
+            found = self._by_prefix.get(path if end < 0 else path[:end])
+            best = best if found is None else found
+            if end < 0:
+                break
+        return best
+
+
+def _plain(path: str) -> str:
+    # A path whose canonical reading is another one could only ever match ambiguously.
+    try:
+        target = parse_target(path.encode(), authority_expected=b"")
+    except Refused as refused:
+        raise ValueError(f"{path!r} is not a path: {refused.note or refused.code}") from None
+    if target.query is not None or target.canonical != path:
+        raise ValueError(f"{path!r} must be a plain path: no query, no %, no ;, no double slash")
+    return path
+
+
+_IMPLEMENTED = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_NEVER = frozenset({"TRACE", "CONNECT"})  # A5, L6: they would echo fields or open a tunnel
+
+
+def check_method(route: Route, method: str) -> None:
+    """Refuse what the route does not declare (A5); methods are case-sensitive (RFC 9110 9.1).
+
+    Raises Refused: METHOD_NOT_ALLOWED for a method we know, METHOD_NOT_IMPLEMENTED otherwise.
+    """
+    if method in _NEVER:
+        raise Refused(Code.METHOD_NOT_IMPLEMENTED, "This method is not supported.")
+    if method in route.methods or (method == "HEAD" and "GET" in route.methods):
+        return
+    if method in _IMPLEMENTED:
+        raise Refused(Code.METHOD_NOT_ALLOWED, "This method is not allowed here.")
+    raise Refused(Code.METHOD_NOT_IMPLEMENTED, "This method is not supported.")
+
+
+def allow_field(route: Route) -> Field:
+    """Return the Allow field that a 405 must carry (RFC 9110 section 15.5.6)."""
+    allowed = route.methods | {"HEAD"} if "GET" in route.methods else route.methods
+    return (b"allow", ", ".join(sorted(allowed - _NEVER)).encode())
+
+
+def check_scopes(route_to: ToUpstream, granted: frozenset[str]) -> None:
+    """Refuse with SCOPE_INSUFFICIENT when the session's token lacks a scope the route asks for."""
+    if not route_to.scopes <= granted:
+        raise Refused(Code.SCOPE_INSUFFICIENT, "The session lacks a permission this needs.")

@@ -1,0 +1,122 @@
+"""The failures the gateway knows, as one vocabulary.
+
+    GatewayError
+    ├── Refused       they sent what we do not accept: a clear 4xx, nothing is lost
+    ├── Unavailable   what we depend on failed: 502/503/504, nobody is logged out
+    └── Misconfigured the operator's settings are wrong: the gateway does not start
+
+Anything else that is raised is a bug. `Code` lists every stable code; `web/problems.py` is the one
+table from code to status, and `docs/errors.md` explains each (a test compares all three).
+"""
+
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """Stable codes: in problem documents, pages, audit lines and metrics. Never rename one."""
+
+    # what the request itself looks like
+    REQUEST_MALFORMED = "request.malformed"
+    TARGET_MALFORMED = "target.malformed"
+    TARGET_AMBIGUOUS = "target.ambiguous"
+    TARGET_TOO_LONG = "target.too_long"
+    HOST_MALFORMED = "host.malformed"
+    HOST_MISDIRECTED = "host.misdirected"
+    FIELD_MALFORMED = "field.malformed"
+    FIELDS_TOO_LARGE = "fields.too_large"
+    BODY_TOO_LARGE = "body.too_large"
+    BODY_MALFORMED = "body.malformed"
+    METHOD_NOT_ALLOWED = "method.not_allowed"
+    METHOD_NOT_IMPLEMENTED = "method.not_implemented"
+    UPGRADE_REFUSED = "upgrade.refused"
+    ROUTE_NOT_FOUND = "route.not_found"
+    STATIC_NOT_FOUND = "static.not_found"
+    LOOP_DETECTED = "loop.detected"
+    # cross-site request forgery (RFC 10017 section 6.1.3.3)
+    CSRF_MISSING = "csrf.missing"
+    CSRF_CROSS_SITE = "csrf.cross_site"
+    CSRF_ORIGIN = "csrf.origin"
+    # tokens and scopes
+    TOKEN_IN_REQUEST = "token.in_request"
+    TOKEN_EXPIRED = "token.expired"
+    SCOPE_INSUFFICIENT = "scope.insufficient"
+    # sessions
+    SESSION_REQUIRED = "session.required"
+    SESSION_AMBIGUOUS = "session.ambiguous"
+    SESSION_ENDED = "session.ended"
+    SESSION_NOT_FOUND = "session.not_found"
+    # starting a login
+    LOGIN_NAVIGATION_ONLY = "login.navigation_only"
+    LOGIN_PARAMETER = "login.parameter"
+    LOGIN_RETURN_TO = "login.return_to"
+    LOGIN_PROVIDER_UNKNOWN = "login.provider_unknown"
+    # the provider's answer through the browser
+    CALLBACK_MALFORMED = "callback.malformed"
+    CALLBACK_ISSUER = "callback.issuer"
+    STATE_UNKNOWN = "state.unknown"
+    STATE_EXPIRED = "state.expired"
+    STATE_REPLAYED = "state.replayed"
+    PROVIDER_ERROR = "provider.error"
+    # the provider's answers on the back channel
+    TOKEN_RESPONSE_INVALID = "token_response.invalid"
+    TOKEN_GRANT_REFUSED = "token_response.refused"
+    TOKEN_TYPE_UNSUPPORTED = "token_response.token_type"
+    ID_TOKEN_MISSING = "id_token.missing"
+    ID_TOKEN_MALFORMED = "id_token.malformed"
+    ID_TOKEN_SIGNATURE = "id_token.signature"
+    ID_TOKEN_ISSUER = "id_token.issuer"
+    ID_TOKEN_AUDIENCE = "id_token.audience"
+    ID_TOKEN_TIME = "id_token.time"
+    ID_TOKEN_NONCE = "id_token.nonce"
+    ID_TOKEN_SUBJECT = "id_token.subject"
+    ID_TOKEN_ACR = "id_token.acr"
+    ID_TOKEN_AUTH_TIME = "id_token.auth_time"
+    ID_TOKEN_HASH = "id_token.at_hash"
+    USERINFO_INVALID = "userinfo.invalid"
+    # what we depend on
+    PROVIDER_METADATA = "provider.metadata"
+    PROVIDER_UNAVAILABLE = "provider.unavailable"
+    TOKEN_UNAVAILABLE = "token.unavailable"
+    STORE_UNAVAILABLE = "store.unavailable"
+    UPSTREAM_CONNECT = "upstream.connect"
+    UPSTREAM_TIMEOUT = "upstream.timeout"
+    UPSTREAM_PROTOCOL = "upstream.protocol"
+    UPSTREAM_OVERLOADED = "upstream.overloaded"
+    # us
+    INTERNAL = "internal"
+
+
+class GatewayError(Exception):
+    """A failure with a stable `code`.
+
+    `detail` is for whoever sent the request and must not name internals; `note` is for the
+    operator's log and must not contain a secret. Neither may carry text a stranger supplied.
+    """
+
+    def __init__(self, code: Code, detail: str = "", *, note: str = "") -> None:
+        super().__init__(code.value, detail, note)
+        self.code = code
+        self.detail = detail
+        self.note = note
+
+
+class Refused(GatewayError):
+    """The request, or a provider's answer, is not acceptable. A verdict, not an outage."""
+
+
+class Unavailable(GatewayError):
+    """The store, a provider or an upstream failed. Never a reason to end a session."""
+
+    def __init__(
+        self, code: Code, detail: str = "", *, note: str = "", retry_after: int = 1
+    ) -> None:
+        super().__init__(code, detail, note=note)
+        self.retry_after = retry_after  # whole seconds, for the Retry-After field
+
+
+class Misconfigured(Exception):
+    """The settings are wrong; `findings` holds one line per mistake, each naming its key path."""
+
+    def __init__(self, findings: list[str]) -> None:
+        super().__init__("\n".join(findings))
+        self.findings = findings

@@ -1,0 +1,154 @@
+"""Claims about the person: the UserInfo answer, and what of all claims the application may see."""
+
+import json
+from collections.abc import Mapping
+
+from gateway.errors import Code, Refused, Unavailable
+from gateway.oidc.back_channel import BackChannelAnswer, BackChannelRequest
+from gateway.oidc.client import Client
+from gateway.oidc.json_object import NotAnObject, read_json_object
+from gateway.oidc.metadata import Metadata
+from gateway.secret import AccessToken
+
+MAX_SUBJECT = 255
+MAX_USER_CLAIMS = 16384
+"""Octets of JSON that a session keeps about its user."""
+
+OMITTED = "_omitted"
+"""The member of the user claims that names those left out for their size."""
+
+_OK = 200
+_TOO_MANY_REQUESTS = 429
+_SERVER_ERRORS = 500
+_NAMED_OMISSIONS = 20
+_LONGEST_NAME = 64
+_ROOM_FOR_NAMES = 4096
+
+# About one token, not about a person. Tokens themselves never reach a browser (A3).
+_PROTOCOL_CLAIMS = frozenset(
+    {
+        "nonce",
+        "at_hash",
+        "c_hash",
+        "s_hash",
+        "aud",
+        "azp",
+        "exp",
+        "iat",
+        "nbf",
+        "jti",
+        "auth_time",
+        "sid",
+        "access_token",
+        "refresh_token",
+        "id_token",
+        "code",
+    }
+)
+# What the ID token signs, UserInfo does not restate.
+_SIGNED_ALONE = frozenset({"iss", "sub", "acr", "amr"})
+
+
+def userinfo_request(metadata: Metadata, token: AccessToken) -> BackChannelRequest:
+    """Return the UserInfo request (Core section 5.3.1); the token travels in the header (H14).
+
+    Raises `Refused(PROVIDER_METADATA)` when the provider has no such endpoint.
+    """
+    if metadata.userinfo_endpoint is None:
+        raise Refused(Code.PROVIDER_METADATA, note="the provider has no userinfo_endpoint")
+    bearer = b"Bearer " + token.reveal().encode("ascii")
+    fields = ((b"authorization", bearer), (b"accept", b"application/json"))
+    return BackChannelRequest("GET", metadata.userinfo_endpoint, fields)
+
+
+def read_userinfo(
+    answer: BackChannelAnswer, *, subject: str | None, client: Client
+) -> Mapping[str, object]:
+    """Return the members of a UserInfo answer about this very subject (G15, G16).
+
+    `subject` is the ID token's `sub`. Without one (plain OAuth 2.0) the person is whoever
+    `client.subject_claim` names, and that becomes the answer's `sub`. A signed answer
+    (`application/jwt`, Core section 5.3.2) was not asked for and is not read.
+
+    Raises `Unavailable(PROVIDER_UNAVAILABLE)` for 429 and 5xx, `Refused(USERINFO_INVALID)`
+    otherwise.
+    """
+    if answer.status == _TOO_MANY_REQUESTS or answer.status >= _SERVER_ERRORS:
+        raise Unavailable(
+            Code.PROVIDER_UNAVAILABLE,
+            note=f"UserInfo answered {answer.status}",
+            retry_after=answer.retry_after or 1,
+        )
+    if answer.status != _OK:
+        raise _invalid(f"the answer's status is {answer.status}")
+    if answer.content_type.partition(";")[0].strip().lower() != "application/json":
+        raise _invalid("the answer is not application/json")
+    try:
+        members = read_json_object(answer.body)
+    except NotAnObject:
+        raise _invalid("the answer is not a JSON object") from None
+    if subject is None:
+        return {**members, "sub": plain_subject(members, client)}
+    # Token substitution: an access token of somebody else would bring their claims (Core 5.3.2).
+    if members.get("sub") != subject:
+        raise _invalid("sub is not the ID token's")
+    return members
+
+
+def plain_subject(members: Mapping[str, object], client: Client) -> str:
+    """Return who a plain provider's user document is about; `Refused(USERINFO_INVALID)` if unsaid.
+
+    Many such providers number their users, so an integer will do.
+    """
+    value = members.get(client.subject_claim)
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_SUBJECT or not value.isprintable():
+        raise _invalid("the subject claim is missing or unusable")
+    return value
+
+
+def user_claims(
+    id_claims: Mapping[str, object], userinfo: Mapping[str, object]
+) -> dict[str, object]:
+    """Return what the application may see of its user: UserInfo over ID token, signed claims first.
+
+    At most `MAX_USER_CLAIMS` octets as JSON: the largest members give way, and `_omitted` names
+    them, for a person with too many groups should get in and somebody should be able to see why a
+    group is missing.
+    """
+    merged = {
+        name: value
+        for name, value in {**id_claims, **userinfo}.items()
+        if name not in _PROTOCOL_CLAIMS
+    }
+    merged |= {name: id_claims[name] for name in _SIGNED_ALONE.intersection(id_claims)}
+    sizes = {name: _size(name, value) for name, value in merged.items()}
+    if sum(sizes.values()) <= MAX_USER_CLAIMS - 2:
+        return merged
+    room = MAX_USER_CLAIMS - _ROOM_FOR_NAMES
+    omitted = set()
+    for name in sorted(sizes, key=lambda name: (name != "sub", sizes[name], name)):
+        room -= sizes[name]
+        if room < 0:  # the rest is at least as large
+            omitted.add(name)
+    kept = {name: value for name, value in merged.items() if name not in omitted}
+    return kept | {OMITTED: _names(omitted)}
+
+
+def _names(omitted: set[str]) -> list[str]:
+    plain = [name for name in omitted if len(name) <= _LONGEST_NAME and _is_plain(name)]
+    return sorted(plain)[:_NAMED_OMISSIONS]
+
+
+def _is_plain(name: str) -> bool:
+    return name.isascii() and name.isprintable()
+
+
+def _size(name: str, value: object) -> int:
+    """Return the octets of one member as JSON, in the costliest spelling, with its punctuation."""
+    return len(json.dumps({name: value})) + 2
+
+
+def _invalid(note: str) -> Refused:
+    return Refused(Code.USERINFO_INVALID, note=f"UserInfo: {note}")

@@ -1,0 +1,149 @@
+"""uvicorn with the holes of its httptools protocol closed, as far as the first version goes.
+
+* Trailers arrive through the same callback as header fields; here they are dropped (L9).
+* The request-target reaches the application as it stood on the wire (K1, K4), authority included.
+* A lost connection is told to the request that is under way, which is then cancelled (M14).
+* What does not parse is answered like every other refusal: a problem document with a code.
+"""
+
+import asyncio
+import contextlib
+import importlib.util
+import json
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from gateway.errors import Code
+from gateway.web.connection import Connection
+
+_GRACE = 10  # seconds for requests under way when the server is asked to stop
+
+
+class HardenedProtocol(HttpToolsProtocol):
+    """One connection from a browser or a load balancer."""
+
+    _connection: Connection
+    _fields_complete = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        """Remember whom to tell when the connection is lost."""
+        self._connection = Connection()
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Cancel the requests under way on this connection."""
+        super().connection_lost(exc)
+        self._connection.lost()
+
+    def on_message_begin(self) -> None:
+        """Start a request; header fields may come until they are complete."""
+        self._fields_complete = False
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header field; drop a trailer, which httptools hands over in the same way."""
+        if not self._fields_complete:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Hand the request over, with the target's own octets."""
+        self._fields_complete = True
+        scope = cast("dict[str, Any]", self.scope)
+        scope["gateway.raw_target"] = self.url
+        scope["gateway.connection"] = self._connection
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer octets that are not HTTP, and close."""
+        code = Code.REQUEST_MALFORMED.value
+        members = {"type": "about:blank", "title": msg, "status": 400, "code": code}
+        body = json.dumps(members).encode()
+        head = (
+            b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\n"
+            b"cache-control: no-store\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+        )
+        self.transport.write(head % len(body) + body)
+        self.transport.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """An application and the socket it answers on."""
+
+    app: ASGIApp
+    sockets: list[socket.socket]
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a listening socket; raises `OSError` with the address in its text."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(2048)
+    except OSError as failure:
+        listening.close()
+        raise OSError(
+            failure.errno, f"cannot listen on {host}:{port}: {failure.strerror}"
+        ) from None
+    listening.setblocking(False)  # noqa: FBT003  the socket module's own signature
+    return listening
+
+
+class _Server(uvicorn.Server):
+    """A server whose signals are handled once, for all listeners of the process."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _server(listener: Listener) -> _Server:
+    config = uvicorn.Config(
+        listener.app,
+        http=HardenedProtocol,
+        ws="none",
+        lifespan="off",
+        proxy_headers=False,  # forwarded fields are read by our own rule (N1)
+        server_header=False,
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=_GRACE,
+    )
+    return _Server(config)
+
+
+async def serve(listeners: list[Listener]) -> None:
+    """Serve until SIGINT or SIGTERM, then let requests under way finish."""
+    servers = [_server(listener) for listener in listeners]
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        for server in servers:
+            server.should_exit = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    await asyncio.gather(
+        *(
+            server.serve(sockets=listener.sockets)
+            for server, listener in zip(servers, listeners, strict=True)
+        )
+    )
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's factory where there is one."""
+    if importlib.util.find_spec("uvloop") is None:  # not built for this system
+        return None
+    return cast(
+        "Callable[[], asyncio.AbstractEventLoop]", importlib.import_module("uvloop").new_event_loop
+    )

@@ -1,0 +1,1 @@
+"""The life of a session: login, open, refresh, logout; asynchronous, through ports only."""

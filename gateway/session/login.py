@@ -1,0 +1,330 @@
+"""Logging in: from the click to the session, and what happens when the state does not fit.
+
+A login attempt is stored nowhere. `state` is a sealed envelope that says where the person wanted
+to go, and a tag that ties it to the login cookie of this browser. The PKCE verifier and the nonce
+follow from ring key, login cookie and attempt id: whoever lacks the cookie cannot finish the login
+even with the envelope in hand (RFC 9700 section 4.7, E3). So any number of tabs may log in at
+once, and nobody can fill the store by starting logins.
+"""
+
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.errors import Code, GatewayError, Refused
+from gateway.oidc import attempt as attempts
+from gateway.oidc import authorization, callback, claims, id_token
+from gateway.oidc.attempt import LoginAttempt
+from gateway.oidc.authorization import LoginWish
+from gateway.oidc.callback import AuthorizationCode, ProviderRefused
+from gateway.oidc.client import Kind
+from gateway.oidc.id_token import Identity
+from gateway.oidc.token_endpoint import Grant
+from gateway.ports import AuditEvent, AuditLog, AuditName, Caller, Outcome
+from gateway.secret import CodeVerifier, LoginBinding, Nonce
+from gateway.session.manager import Sessions
+from gateway.session.model import Facts, Session, Tokens
+from gateway.session.provider import Provider
+from gateway.session.sealing import CannotOpen, b64
+
+MAX_RESTARTS = 1  # a login restarts itself once, then explains itself
+_RESUME_TTL = 600.0  # seconds; as long as a person may look at the hop page
+
+
+@dataclass(frozen=True, slots=True)
+class LoginPolicy:
+    """How long a login may take, in seconds (E18), and where a person lands by default."""
+
+    attempt_ttl: float = 600.0
+    default_return_to: str = "/"
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A login that has begun: send the browser to `url`, keep `binding` in its login cookie."""
+
+    url: str
+    binding: LoginBinding
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A login that has succeeded: set `cookie`, then let the browser go to `return_to`."""
+
+    session: Session
+    cookie: str
+    return_to: str
+
+
+class StateRefused(Refused):
+    """The state does not fit; `resume` lets the browser go on where the person wanted to go."""
+
+    def __init__(self, code: Code, resume: str) -> None:
+        super().__init__(code)
+        self.resume = resume
+
+
+class LoginDenied(Refused):
+    """The provider said no; `error` is a known error code, `silent` that nobody was asked."""
+
+    def __init__(self, error: str, return_to: str, *, silent: bool) -> None:
+        super().__init__(Code.PROVIDER_ERROR, note=f"the provider answered {error}")
+        self.error = error
+        self.return_to = return_to
+        self.silent = silent
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """A login to take up again: where to, with whom, how often already, and why."""
+
+    return_to: str
+    provider: str
+    restarts: int
+    code: Code
+
+
+class Login:
+    """The two halves of a login, and the way back from a broken one."""
+
+    def __init__(
+        self,
+        providers: Mapping[str, Provider],
+        sessions: Sessions,
+        policy: LoginPolicy,
+        audit: AuditLog,
+    ) -> None:
+        self._providers = providers
+        self._sessions = sessions
+        self._ring = sessions.ring
+        self._clock = sessions.clock
+        self.policy = policy
+        self._audit = audit
+        self.default_provider = next(iter(providers))
+
+    def provider(self, name: str | None) -> Provider:
+        """Return the provider of this name, or the default one; never one we do not have (E21)."""
+        try:
+            return self._providers[name or self.default_provider]
+        except KeyError:
+            raise Refused(Code.LOGIN_PROVIDER_UNKNOWN) from None
+
+    async def start(
+        self,
+        wish: LoginWish,
+        return_to: str,
+        binding: LoginBinding | None,
+        caller: Caller,
+        *,
+        restarts: int = 0,
+    ) -> Started:
+        """Begin a login; needs the provider's metadata, nothing of it is stored."""
+        provider = self.provider(wish.provider)
+        client = provider.client
+        published = await provider.metadata()
+        binding = binding or self._ring.new_binding()
+        attempt = LoginAttempt(
+            attempt_id=self._sessions.new_session_id(),
+            provider=client.provider,
+            return_to=return_to,
+            issued_at=self._clock.now(),
+            restarts=restarts,
+            prompt=wish.prompt,
+            max_age=wish.max_age,
+            acr_values=wish.acr_values or client.acr_values,
+        )
+        key_id = self._ring.current_key_id()
+        tag = self._tag(key_id, binding, attempt.attempt_id)
+        state = self._ring.seal_envelope("state", tag + attempts.encode(attempt))
+        url = authorization.authorization_url(
+            published,
+            client,
+            attempt,
+            wish,
+            state=state,
+            nonce=self._nonce(key_id, binding, attempt),
+            challenge=attempts.code_challenge(self._verifier(key_id, binding, attempt)),
+        )
+        self._record(AuditName.LOGIN_STARTED, Outcome.SUCCESS, client.provider, caller)
+        return Started(url, binding)
+
+    async def complete(
+        self, provider_name: str, parameters: bytes, binding: LoginBinding | None, caller: Caller
+    ) -> Finished:
+        """Finish a login from the authorization response's query or form.
+
+        Raises `StateRefused`, `LoginDenied`, other `Refused` and `Unavailable`. Cheap, pure checks
+        come first; the state is consumed before the code is spent (E4).
+        """
+        try:
+            return await self._complete(provider_name, parameters, binding, caller)
+        except GatewayError as failure:
+            outcome = Outcome.REFUSED if isinstance(failure, Refused) else Outcome.FAILURE
+            self._record(
+                AuditName.LOGIN_FAILED, outcome, provider_name, caller, failure.code, failure.note
+            )
+            raise
+
+    async def _complete(
+        self, provider_name: str, parameters: bytes, binding: LoginBinding | None, caller: Caller
+    ) -> Finished:
+        provider = self.provider(provider_name)
+        answer = callback.read_answer(parameters)
+        key_id, tag, attempt = self._open_state(answer.state)
+        if binding is None or not hmac.compare_digest(
+            tag, self._tag(key_id, binding, attempt.attempt_id)
+        ):
+            raise self._state_refused(Code.STATE_UNKNOWN, attempt)
+        if attempt.provider != provider_name:
+            raise Refused(Code.CALLBACK_ISSUER, note="another provider's redirect URI")  # E7
+        if attempts.is_expired(attempt, self._clock.now(), self.policy.attempt_ttl):
+            raise self._state_refused(Code.STATE_EXPIRED, attempt)
+        try:
+            code = callback.match_callback(
+                answer, attempt, provider.client, await provider.metadata()
+            )
+        except ProviderRefused as refusal:
+            silent = attempt.prompt == "none"
+            raise LoginDenied(refusal.error, attempt.return_to, silent=silent) from refusal
+        # Consumed whatever comes after: an attempt is good for one token request, on any replica.
+        once = f"attempt:{attempt.attempt_id}"
+        if not await self._sessions.store.claim(once, ttl=self.policy.attempt_ttl + 60.0):
+            raise self._state_refused(Code.STATE_REPLAYED, attempt)
+        session = await self._establish(provider, attempt, code, key_id, binding, caller)
+        return Finished(session, self._ring.cookie_value(session.handle), attempt.return_to)
+
+    async def _establish(
+        self,
+        provider: Provider,
+        attempt: LoginAttempt,
+        code: AuthorizationCode,
+        key_id: str,
+        binding: LoginBinding,
+        caller: Caller,
+    ) -> Session:
+        grant = await provider.exchange(code, self._verifier(key_id, binding, attempt))
+        nonce = self._nonce(key_id, binding, attempt)
+        identity, user = await self._identify(provider, attempt, grant, nonce)
+        now = self._clock.now()
+        policy = self._sessions.policy
+        facts = Facts(
+            session_id=self._sessions.new_session_id(),
+            provider=provider.client.provider,
+            issuer=identity.issuer,
+            subject=identity.subject,
+            sid=identity.sid,
+            created_at=now,
+            last_seen=now,
+            idle_deadline=now + min(policy.idle_timeout, policy.absolute_timeout),
+            absolute_deadline=now + policy.absolute_timeout,
+            auth_time=identity.auth_time,
+            acr=identity.acr,
+            user=user,
+            browser=self._ring.browser_tag(binding),
+            nonce=nonce if provider.client.kind is Kind.OIDC else None,
+            address=caller.address,
+            user_agent=caller.user_agent,
+        )
+        session = await self._sessions.create(facts, tokens_of(grant))
+        await self._sessions.end_others_in_browser(facts.browser, session, caller)
+        self._audit.record(
+            AuditEvent(
+                AuditName.LOGIN_SUCCEEDED,
+                Outcome.SUCCESS,
+                provider=facts.provider,
+                issuer=facts.issuer,
+                subject=facts.subject,
+                session=facts.session_id,
+                caller=caller,
+            )
+        )
+        return session
+
+    async def _identify(
+        self, provider: Provider, attempt: LoginAttempt, grant: Grant, nonce: Nonce
+    ) -> tuple[Identity, Mapping[str, object]]:
+        """Say who logged in: the ID token is believed before any token is used (E6, G1)."""
+        client = provider.client
+        if client.kind is Kind.OAUTH2:
+            info = await provider.userinfo(grant.access_token, None)
+            return id_token.plain_identity(info, client), claims.user_claims({}, info)
+        if grant.id_token is None:
+            raise Refused(Code.ID_TOKEN_MISSING)
+        identity = id_token.check_id_token(
+            await provider.verify(grant.id_token),
+            client,
+            nonce=nonce,
+            access_token=grant.access_token,
+            now=self._clock.now(),
+            attempt=attempt,
+        )
+        info = {}
+        if client.fetch_userinfo:
+            info = await provider.userinfo(grant.access_token, identity.subject)
+        return identity, claims.user_claims(identity.claims, info)
+
+    def resume(self, text: str) -> Resumption:
+        """Read what a `StateRefused` gave the browser; raises `Refused(STATE_UNKNOWN)`."""
+        try:
+            _, plain = self._ring.open_envelope("resume", text)
+        except CannotOpen:
+            raise Refused(Code.STATE_UNKNOWN) from None
+        return_to, provider, restarts, code, issued_at = json.loads(plain)
+        if not 0 <= self._clock.now() - issued_at <= _RESUME_TTL:
+            raise Refused(Code.STATE_EXPIRED)
+        return Resumption(return_to, provider, restarts, Code(code))
+
+    def _state_refused(self, code: Code, attempt: LoginAttempt) -> StateRefused:
+        parts = [attempt.return_to, attempt.provider, attempt.restarts, code.value]
+        plain = json.dumps([*parts, self._clock.now()]).encode()
+        return StateRefused(code, self._ring.seal_envelope("resume", plain))
+
+    def _open_state(self, state: str) -> tuple[str, bytes, LoginAttempt]:
+        try:
+            key_id, plain = self._ring.open_envelope("state", state)
+        except CannotOpen:
+            now = self._clock.now()
+            nowhere = LoginAttempt(
+                attempt_id="",
+                provider=self.default_provider,
+                return_to=self.policy.default_return_to,
+                issued_at=now,
+            )
+            raise self._state_refused(Code.STATE_UNKNOWN, nowhere) from None
+        return key_id, plain[:32], attempts.decode(plain[32:])
+
+    def _tag(self, key_id: str, binding: LoginBinding, attempt_id: str) -> bytes:
+        return self._ring.derive(key_id, "state-binding", binding, attempt_id)
+
+    def _verifier(self, key_id: str, binding: LoginBinding, attempt: LoginAttempt) -> CodeVerifier:
+        octets = self._ring.derive(key_id, "pkce", binding, attempt.attempt_id)
+        return CodeVerifier(b64(octets))
+
+    def _nonce(self, key_id: str, binding: LoginBinding, attempt: LoginAttempt) -> Nonce:
+        return Nonce(b64(self._ring.derive(key_id, "nonce", binding, attempt.attempt_id)))
+
+    def _record(
+        self,
+        name: AuditName,
+        outcome: Outcome,
+        provider: str,
+        caller: Caller,
+        code: Code | None = None,
+        note: str = "",
+    ) -> None:
+        self._audit.record(
+            AuditEvent(name, outcome, code, provider=provider, caller=caller, note=note)
+        )
+
+
+def tokens_of(grant: Grant, before: Tokens | None = None) -> Tokens:
+    """Return the tokens to keep: a refresh token or ID token not sent anew stays (H7)."""
+    return Tokens(
+        access_token=grant.access_token,
+        expires_at=grant.expires_at,
+        received_at=grant.received_at,
+        scopes=grant.scopes,
+        refresh_token=grant.refresh_token or (before.refresh_token if before else None),
+        id_token=grant.id_token or (before.id_token if before else None),
+    )

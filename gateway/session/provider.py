@@ -1,0 +1,204 @@
+"""One identity provider as the flows see it: what it publishes, and what it answers.
+
+Metadata and keys are fetched when first needed, so that the gateway starts without its providers
+and heals when they come back. A copy that was good once is used while a newer one cannot be had,
+for a bounded time (F7). Rules are in `oidc/`; here they meet the network and the clock.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Generic, TypeVar
+
+from gateway.errors import Code, Refused, Unavailable
+from gateway.oidc import claims, metadata, token_endpoint
+from gateway.oidc.back_channel import BackChannelRequest
+from gateway.oidc.callback import AuthorizationCode
+from gateway.oidc.client import Client, ClientAuth
+from gateway.oidc.keys import JwksDocument, KeySet, NoMatchingKey, SignedToken
+from gateway.oidc.metadata import Metadata
+from gateway.oidc.token_endpoint import Grant
+from gateway.ports import BackChannel, Clock, Entropy, Jose
+from gateway.secret import AccessToken, CodeVerifier, IdToken, RefreshToken
+from gateway.session.sealing import b64
+
+FRESH_FOR = 3600.0  # seconds a published document is used without asking again
+STALE_FOR = 86400.0  # seconds it is used while the provider cannot be asked
+RETRY_AFTER = 5.0  # seconds between attempts while it cannot
+REFETCHES = 2  # forced key fetches allowed ...
+REFETCH_WINDOW = 60.0  # ... in so many seconds: a flood of unknown kids stays ours (F4)
+
+Document = TypeVar("Document")
+
+
+class Published(Generic[Document]):
+    """A document a provider publishes: cached, fetched once at a time, stale for a while."""
+
+    def __init__(self, fetch: Callable[[], Awaitable[Document]], clock: Clock) -> None:
+        self._fetch = fetch
+        self._clock = clock
+        self._document: Document | None = None
+        self._fetched_at = 0.0
+        self._tried_at = 0.0
+        self._failure: Refused | Unavailable | None = None
+        self._lock = asyncio.Lock()
+
+    async def get(self, *, newer_than: float | None = None) -> Document:
+        """Return the document; `newer_than` asks for one fetched after that time.
+
+        Raises what fetching raised when there is no copy young enough.
+        """
+        if (document := self._usable(newer_than)) is not None:
+            return document
+        async with self._lock:
+            if (document := self._usable(newer_than)) is not None:
+                return document
+            return await self._renew()
+
+    @property
+    def fetched_at(self) -> float:
+        """When the present copy came, by our clock; 0 when there is none."""
+        return self._fetched_at
+
+    def _usable(self, newer_than: float | None) -> Document | None:
+        now = self._clock.now()
+        if self._document is None:
+            self._raise_recent_failure(now)
+            return None
+        if newer_than is not None:
+            return self._document if self._fetched_at > newer_than else None
+        if now - self._fetched_at < FRESH_FOR or now - self._tried_at < RETRY_AFTER:
+            return self._document
+        return None
+
+    def _raise_recent_failure(self, now: float) -> None:
+        """Answer at once while a provider is known to be down: no stampede on it or on us."""
+        if self._failure is not None and 0 <= now - self._tried_at < RETRY_AFTER:
+            raise self._failure
+
+    async def _renew(self) -> Document:
+        try:
+            document = await self._fetch()
+        except (Refused, Unavailable) as failure:
+            self._tried_at = self._clock.now()
+            self._failure = failure
+            if self._document is None or self._tried_at - self._fetched_at > STALE_FOR:
+                raise
+            return self._document
+        self._document, self._failure = document, None
+        self._fetched_at = self._tried_at = self._clock.now()
+        return document
+
+
+class Provider:
+    """One configured provider and our registration there."""
+
+    def __init__(
+        self,
+        client: Client,
+        back_channel: BackChannel,
+        jose: Jose,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
+        self.client = client
+        self._back_channel = back_channel
+        self._jose = jose
+        self._clock = clock
+        self._entropy = entropy
+        self._metadata = Published(self._fetch_metadata, clock)
+        self._keys = Published(self._fetch_keys, clock)
+        self._forced: list[float] = []
+
+    async def metadata(self) -> Metadata:
+        """Return the provider's endpoints: configured ones, else discovered (F1)."""
+        return self.client.endpoints or await self._metadata.get()
+
+    async def exchange(self, code: AuthorizationCode, verifier: CodeVerifier) -> Grant:
+        """Spend the authorization code (RFC 6749 section 4.1.3)."""
+        published = await self.metadata()
+        request = token_endpoint.code_grant(
+            self.client, published, code, verifier, self._assertion()
+        )
+        return await self._grant(request, frozenset(self.client.scopes))
+
+    async def refresh(self, token: RefreshToken, scopes: frozenset[str]) -> Grant:
+        """Spend the refresh token; `scopes` is what it was granted for (RFC 6749 section 6)."""
+        published = await self.metadata()
+        request = token_endpoint.refresh_grant(
+            self.client, published, token, None, self._assertion()
+        )
+        return await self._grant(request, scopes)
+
+    async def _grant(self, request: BackChannelRequest, asked: frozenset[str]) -> Grant:
+        answer = await self._back_channel.send(request)
+        return token_endpoint.read_grant(answer, self.client, now=self._clock.now(), asked=asked)
+
+    async def revoke(self, token: RefreshToken) -> bool:
+        """Revoke (RFC 7009); False when the provider offers no endpoint for it."""
+        published = await self.metadata()
+        request = token_endpoint.revocation(self.client, published, token, self._assertion())
+        if request is None:
+            return False
+        answer = await self._back_channel.send(request)
+        if answer.status != 200:  # noqa: PLR2004  RFC 7009 section 2.2 knows one success
+            raise Unavailable(
+                Code.PROVIDER_UNAVAILABLE, note=f"revocation answered {answer.status}"
+            )
+        return True
+
+    async def userinfo(self, token: AccessToken, subject: str | None) -> Mapping[str, object]:
+        """Return the UserInfo claims for this subject (OpenID Connect Core section 5.3)."""
+        published = await self.metadata()
+        answer = await self._back_channel.send(claims.userinfo_request(published, token))
+        return claims.read_userinfo(answer, subject=subject, client=self.client)
+
+    async def verify(self, token: IdToken) -> SignedToken:
+        """Check who signed; an unknown key id is worth one look at the keys again (F4)."""
+        for algorithm in self.client.id_token_algorithms:
+            if algorithm.is_mac and self.client.secret is not None:
+                return self._jose.verify_mac(token.reveal(), self.client.secret.reveal(), algorithm)
+        keys = await self._keys.get()
+        try:
+            return self._jose.verify(token.reveal(), keys, self.client.id_token_algorithms)
+        except NoMatchingKey:
+            if not self._may_refetch():
+                raise
+        newer = await self._keys.get(newer_than=self._keys.fetched_at)
+        return self._jose.verify(token.reveal(), newer, self.client.id_token_algorithms)
+
+    def _may_refetch(self) -> bool:
+        now = self._clock.now()
+        self._forced = [at for at in self._forced if 0 <= now - at < REFETCH_WINDOW]
+        if len(self._forced) >= REFETCHES:
+            return False
+        self._forced.append(now)
+        return True
+
+    async def _fetch_metadata(self) -> Metadata:
+        issuer = self.client.issuer
+        request = BackChannelRequest(
+            "GET", metadata.discovery_url(issuer), ((b"accept", b"application/json"),)
+        )
+        return metadata.read_metadata(await self._back_channel.send(request), issuer)
+
+    async def _fetch_keys(self) -> KeySet:
+        published = await self.metadata()
+        if published.jwks_uri is None:
+            raise Refused(Code.PROVIDER_METADATA, note="the provider publishes no jwks_uri")
+        request = BackChannelRequest("GET", published.jwks_uri, ((b"accept", b"application/json"),))
+        answer = await self._back_channel.send(request)
+        if answer.status != 200:  # noqa: PLR2004
+            raise Unavailable(Code.PROVIDER_UNAVAILABLE, note=f"JWKS answered {answer.status}")
+        return self._jose.read_keys(JwksDocument(answer.body))
+
+    def _assertion(self) -> str | None:
+        """A fresh client assertion for this one request (H3, H4), where the client uses them."""
+        client = self.client
+        if client.auth is not ClientAuth.PRIVATE_KEY_JWT or client.private_key is None:
+            return None
+        about = token_endpoint.assertion_claims(
+            client, self._clock.now(), b64(self._entropy.octets(16))
+        )
+        return self._jose.sign(
+            about, client.private_key, client.assertion_algorithm, client.assertion_key_id
+        )

@@ -1,0 +1,106 @@
+"""What the operator decided, as frozen policies; each part of the program gets only its own.
+
+Most policies are defined where they are used. The few that stand here belong to no other layer.
+Only `gateway/config` makes a `Settings`, so one that exists has been checked.
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from gateway.adapters.provider_http import BackChannelSettings
+from gateway.adapters.redis_store import StoreSettings
+from gateway.edge.cookies import CookiePolicy
+from gateway.edge.forwarded import ForwardedPolicy
+from gateway.edge.host import PublicOrigin
+from gateway.edge.routes import Route
+from gateway.oidc.client import Client
+from gateway.secret import StoreUrl
+from gateway.session.login import LoginPolicy
+from gateway.session.model import SessionPolicy
+from gateway.session.sealing import RingKey
+from gateway.web.site import ErrorsTo
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """The public listener. `workers` 0 means one process per core.
+
+    `accepted_hosts` are authorities, lower case, that may stand in a Host field besides the public
+    origin's own, for load balancers and health checks.
+    """
+
+    host: str
+    port: int
+    workers: int = 0
+    accepted_hosts: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class AdminListen:
+    """The operators' listener: health, metrics, administration."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedStore:
+    """A private Valkey below this absolute directory, started and stopped with the gateway."""
+
+    directory: str
+    store: StoreSettings
+
+    def at(self, url: StoreUrl) -> StoreSettings:
+        """Return how to reach the server, once it has said where it listens."""
+        return replace(self.store, url=url)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Sizes in octets. Without `max_body_bytes` each upstream decides for itself."""
+
+    max_header_bytes: int = 65536
+    max_body_bytes: int | None = None
+
+
+class LogFormat(StrEnum):
+    """How log lines look."""
+
+    JSON = "json"
+    CONSOLE = "console"
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """`level` is a name of the standard library's logging, lower case."""
+
+    level: str = "info"
+    format: LogFormat = LogFormat.JSON
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything the composition root needs.
+
+    `keys[0]` seals, all open. `clients[0]` is the default provider. With an `embedded_store` the
+    `store` has no address yet: `embedded_store.at(url)` gives it one. `dangers` are the names of
+    the `dangerously_` keys in force, to be shown wherever the gateway describes itself.
+    """
+
+    public_origin: PublicOrigin
+    listen: Listen
+    admin: AdminListen
+    forwarded: ForwardedPolicy
+    cookies: CookiePolicy
+    store: StoreSettings
+    embedded_store: EmbeddedStore | None
+    keys: tuple[RingKey, ...]
+    session: SessionPolicy
+    clients: tuple[Client, ...]
+    routes: tuple[Route, ...]
+    login: LoginPolicy
+    errors_to: ErrorsTo
+    limits: Limits
+    back_channel: BackChannelSettings
+    log: Log
+    dangers: tuple[str, ...]

@@ -1,0 +1,1 @@
+"""The gateway as an ASGI application: the pipeline, the endpoints and the pages."""

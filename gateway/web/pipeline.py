@@ -1,0 +1,212 @@
+"""One request, top to bottom. Read this file first.
+
+Each line either narrows a value or raises, and the order is the security argument: the target is
+parsed once; the same bytes are routed and forwarded; a cross-site request is refused before any
+cookie is read; the session before the token; the token before the upstream.
+"""
+
+from collections.abc import Callable
+from urllib.parse import urlencode
+
+from gateway.edge import rewrite
+from gateway.edge.cookies import read_cookie
+from gateway.edge.csrf import Guard, refuse_cross_site
+from gateway.edge.forwarded import client_address
+from gateway.edge.host import require_our_host
+from gateway.edge.messages import Body, BrowserRequest, Fields, Reply
+from gateway.edge.routes import (
+    Access,
+    Endpoint,
+    Route,
+    RouteTable,
+    TokenKind,
+    ToUpstream,
+    allow_field,
+    check_method,
+    check_scopes,
+)
+from gateway.edge.target import Target, parse_target
+from gateway.edge.trace import request_id
+from gateway.errors import Code, GatewayError, Refused
+from gateway.ports import AuditEvent, AuditLog, AuditName, Caller, Outcome, Upstream
+from gateway.secret import AccessToken
+from gateway.session.manager import Sessions
+from gateway.session.model import Session
+from gateway.session.refresh import Refresher
+from gateway.web.account import LOGIN_URL, Account
+from gateway.web.asking import Asking
+from gateway.web.endpoints import Endpoints, MethodNotAllowed
+from gateway.web.problems import describe, wants_page
+from gateway.web.site import Site
+from gateway.web.static import StaticAnswer, StaticFiles
+
+
+class Pipeline:
+    """Answers browsers' requests."""
+
+    def __init__(  # noqa: PLR0913  the composition root hands over each part once
+        self,
+        *,
+        site: Site,
+        routes: RouteTable,
+        sessions: Sessions,
+        refresher: Refresher,
+        upstream: Upstream,
+        endpoints: Endpoints,
+        account: Account,
+        static: StaticFiles,
+        audit: AuditLog,
+        fresh_id: Callable[[], str],
+    ) -> None:
+        self._site = site
+        self._routes = routes
+        self._sessions = sessions
+        self._refresher = refresher
+        self._upstream = upstream
+        self._endpoints = endpoints
+        self._account = account
+        self._static = static
+        self._audit = audit
+        self._fresh_id = fresh_id
+
+    async def handle(self, request: BrowserRequest, body: Body | None) -> Reply | StaticAnswer:
+        """Answer a request, whatever happens to it short of a bug."""
+        caller = self.caller(request)
+        try:
+            return await self.answer(request, body, caller)
+        except GatewayError as failure:
+            if isinstance(failure, Refused):
+                self._record_refusal(failure, caller)
+            return await self._explain(failure, request, caller)
+
+    async def answer(
+        self, request: BrowserRequest, body: Body | None, caller: Caller
+    ) -> Reply | StaticAnswer:
+        """Answer a request; raises `Refused` and `Unavailable`."""
+        require_our_host(request, self._site.origin, self._site.accepted_hosts)
+        target = parse_target(request.raw_target, authority_expected=self._site.authority)
+        match self._routes.match(target):
+            case Endpoint(name=name):
+                asking = Asking(request, target, body, caller, self._site)
+                return await self._endpoints.dispatch(name, asking)
+            case Route() as route:
+                if request.method == "OPTIONS":
+                    # Never passed on (L6), never a CORS permission (C9): there is one origin.
+                    return Reply(204, (allow_field(route), (b"cache-control", b"no-store")))
+                check_method(route, request.method)
+                if isinstance(route.to, ToUpstream):
+                    return await self.pass_on(request, target, route, route.to, body, caller)
+                return await self._static.answer(request, target, route, route.to)
+
+    async def pass_on(
+        self,
+        request: BrowserRequest,
+        target: Target,
+        route: Route,
+        to: ToUpstream,
+        body: Body | None,
+        caller: Caller,
+    ) -> Reply:
+        """Forward to an API, with the session's token where the route says so."""
+        rewrite.refuse_tokens(request, target)
+        session = await self._session(request, route)
+        bearer = await self._bearer(session, to, caller)
+        outgoing = rewrite.outgoing(
+            request,
+            target,
+            route,
+            address=caller.address,
+            policy=self._site.forwarded,
+            origin=self._site.origin,
+            bearer=bearer,
+            request_id=caller.request_id,
+        )
+        answer = await self._upstream.send(outgoing, body)
+        fields = rewrite.returning(
+            answer.status,
+            answer.fields,
+            route,
+            self._site.origin,
+            session_used=route.access is not Access.PUBLIC,
+        )
+        return Reply(answer.status, fields, answer.body)
+
+    async def _session(self, request: BrowserRequest, route: Route) -> Session | None:
+        if route.access is Access.PUBLIC:
+            return None
+        refuse_cross_site(request, self._site.origin, Guard.COOKIE)
+        cookie = read_cookie(request, self._site.cookies.session_name)
+        if route.access is Access.OPTIONAL:
+            return await self._sessions.open(cookie, extend=True)
+        return await self._sessions.require(cookie)
+
+    async def _bearer(
+        self, session: Session | None, to: ToUpstream, caller: Caller
+    ) -> AccessToken | None:
+        if session is None:
+            return None
+        check_scopes(to, session.tokens.scopes)
+        if to.token is TokenKind.NONE:
+            return None
+        return await self._refresher.bearer_for(session, caller)
+
+    def caller(self, request: BrowserRequest) -> Caller:
+        """Say who is asking: address by the trusted proxies' word only (N1), id by L14."""
+        agent = request.only(b"user-agent") or b""
+        trusted = self._site.forwarded.trusts(request.peer)
+        return Caller(
+            request_id=request_id(request, trusted, self._fresh_id()),
+            address=client_address(request, self._site.forwarded),
+            user_agent=agent[:256].decode("ascii", "replace"),
+        )
+
+    async def _explain(
+        self, failure: GatewayError, request: BrowserRequest, caller: Caller
+    ) -> Reply:
+        login_url = LOGIN_URL if failure.code in _LOGIN_HELPS else None
+        more: Fields = ()
+        if isinstance(failure, MethodNotAllowed):
+            more = ((b"allow", ", ".join(failure.allowed).encode()),)
+        if failure.code is Code.SESSION_ENDED:
+            cookie = read_cookie(request, self._site.cookies.session_name)
+            more = (*more, *await self._account.forgetting(cookie))
+        if login_url and failure.code in _LOGIN_AT_ONCE and self._is_page_load(request):
+            wanted = urlencode({"return_to": request.raw_target.decode("ascii")})
+            location = (b"location", f"{login_url}?{wanted}".encode())
+            return Reply(303, (location, (b"cache-control", b"no-store"), *more))
+        return describe(
+            failure,
+            request,
+            request_id=caller.request_id,
+            secure=self._site.origin.is_secure,
+            login_url=login_url,
+            more=more,
+        )
+
+    @staticmethod
+    def _is_page_load(request: BrowserRequest) -> bool:
+        """Only a person opening a page is sent to log in; a fetch is told, never moved (A10)."""
+        return request.method == "GET" and wants_page(request)
+
+    def _record_refusal(self, refusal: Refused, caller: Caller) -> None:
+        self._audit.record(
+            AuditEvent(
+                AuditName.REQUEST_REFUSED,
+                Outcome.REFUSED,
+                refusal.code,
+                caller=caller,
+                note=refusal.note,
+            )
+        )
+
+
+_LOGIN_AT_ONCE = frozenset({Code.SESSION_REQUIRED, Code.SESSION_ENDED, Code.TOKEN_EXPIRED})
+_LOGIN_HELPS = _LOGIN_AT_ONCE | {
+    Code.SESSION_AMBIGUOUS,
+    Code.STATE_UNKNOWN,
+    Code.STATE_EXPIRED,
+    Code.STATE_REPLAYED,
+    Code.PROVIDER_ERROR,
+    Code.PROVIDER_UNAVAILABLE,
+    Code.CALLBACK_MALFORMED,
+}

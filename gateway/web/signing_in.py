@@ -1,0 +1,106 @@
+"""`/bff/login` and `/bff/callback/{provider}`: the browser's side of a login."""
+
+from urllib.parse import urlencode
+
+from gateway.edge import cookies
+from gateway.edge.headers import page_fields
+from gateway.edge.messages import Field, Fields, Reply
+from gateway.edge.return_to import check_return_to
+from gateway.errors import Code, Refused
+from gateway.oidc.authorization import LoginWish, read_wish
+from gateway.session.login import MAX_RESTARTS, Login, LoginDenied, StateRefused
+from gateway.session.manager import Sessions
+from gateway.web import pages
+from gateway.web.asking import Asking
+from gateway.web.site import BASE, ErrorsTo, Site
+
+
+class SigningIn:
+    """Starts and finishes logins."""
+
+    def __init__(self, site: Site, login: Login, sessions: Sessions) -> None:
+        self._site = site
+        self._login = login
+        self._sessions = sessions
+
+    async def login(self, asking: Asking, _: str) -> Reply:
+        """`GET /bff/login`: send the browser to the provider."""
+        wish = read_wish(asking.target.query)
+        if wish.resume is not None:
+            return await self._resume(asking, wish)
+        wanted = wish.return_to or self._login.policy.default_return_to
+        return_to = check_return_to(wanted, self._site.origin)
+        return await self._start(asking, wish, str(return_to), restarts=0)
+
+    async def _resume(self, asking: Asking, wish: LoginWish) -> Reply:
+        """Go on after a state that did not fit: to the application, or to one more attempt.
+
+        This request comes from our own hop page, so it carries the Strict session cookie that the
+        callback could not see.
+        """
+        resumption = self._login.resume(wish.resume or "")
+        return_to = str(check_return_to(resumption.return_to, self._site.origin))
+        if await self._sessions.open(asking.session_cookie(), extend=False) is not None:
+            return self._redirect(return_to)
+        if resumption.restarts >= MAX_RESTARTS:
+            raise Refused(resumption.code)
+        again = LoginWish(provider=resumption.provider, return_to=return_to)
+        return await self._start(asking, again, return_to, restarts=resumption.restarts + 1)
+
+    async def _start(
+        self, asking: Asking, wish: LoginWish, return_to: str, *, restarts: int
+    ) -> Reply:
+        binding = self._sessions.ring.read_binding(asking.login_cookie())
+        started = await self._login.start(
+            wish, return_to, binding, asking.caller, restarts=restarts
+        )
+        cookie = cookies.login_cookie(
+            self._site.cookies, started.binding.reveal(), self._site.login_cookie_age
+        )
+        return self._redirect(started.url, cookie)
+
+    async def callback(self, asking: Asking, provider: str) -> Reply:
+        """`GET, POST /bff/callback/{provider}`: finish the login, then hop to the application."""
+        posted = asking.request.method == "POST"
+        parameters = await asking.form() if posted else asking.target.query or b""
+        binding = self._sessions.ring.read_binding(asking.login_cookie())
+        try:
+            finished = await self._login.complete(provider, parameters, binding, asking.caller)
+        except StateRefused as refusal:
+            return self._hop(f"{BASE}/login?" + urlencode({"resume": refusal.resume}))
+        except LoginDenied as denial:
+            if denial.silent or self._site.errors_to is ErrorsTo.APP:
+                return self._hop(_with_error(denial.return_to, denial.error))
+            raise Refused(Code.PROVIDER_ERROR, _DENIALS.get(denial.error, "")) from denial
+        return self._hop(
+            finished.return_to, cookies.session_cookie(self._site.cookies, finished.cookie)
+        )
+
+    def _redirect(self, location: str, *more: Field) -> Reply:
+        fields: Fields = ((b"location", location.encode()), *self._page_fields(), *more)
+        return Reply(303, fields)
+
+    def _hop(self, path: str, *more: Field) -> Reply:
+        fields: Fields = ((b"content-type", pages.HTML), *self._page_fields(), *more)
+        return Reply(200, fields, pages.hop(path))
+
+    def _page_fields(self) -> Fields:
+        return page_fields(secure=self._site.origin.is_secure)
+
+
+_DENIALS = {
+    "access_denied": "You, or the identity provider, declined the login.",
+    "login_required": "The identity provider wants you to log in again.",
+    "consent_required": "The identity provider wants your consent first.",
+    "interaction_required": "The identity provider wants to ask you something first.",
+    "account_selection_required": "The identity provider wants you to choose an account.",
+    "temporarily_unavailable": "The identity provider is busy. Please try again in a moment.",
+    "server_error": "The identity provider had a problem. Please try again in a moment.",
+}
+
+
+def _with_error(return_to: str, error: str) -> str:
+    """Tell the application by a query parameter; `error` is one of a fixed set (E11)."""
+    path, mark, fragment = return_to.partition("#")
+    joint = "&" if "?" in path else "?"
+    return f"{path}{joint}{urlencode({'auth_error': error})}{mark}{fragment}"

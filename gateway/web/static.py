@@ -1,0 +1,97 @@
+"""A built single-page app: files, history fallback, and what caches may keep.
+
+Starlette serves the bytes (conditional requests, ranges, no way out of the directory); the rules
+here say which file a path means and how long it may be kept.
+"""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import unquote
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles as Files
+from starlette.types import Scope
+
+from gateway.edge.messages import BrowserRequest
+from gateway.edge.routes import Route, ToStatic
+from gateway.edge.target import Target
+from gateway.errors import Code, Refused
+from gateway.web.problems import wants_page
+from gateway.web.site import Site
+
+StaticAnswer = Response
+
+# `index-B3xK9aQ1.js` below `assets/`: a build tool put the content's hash into the name. The
+# directory is asked for as well, or a plain `my-settings1.js` would be kept for a year.
+_HASHED = re.compile(
+    r"(?:^|/)(?:assets|static|immutable|chunks|js|css|media)/(?:.*/)?[^/]*[.-]"
+    r"(?=[A-Za-z0-9_-]*\d)[A-Za-z0-9_-]{8,}\.[a-z0-9]+\Z"
+)
+_FOREVER = "public, max-age=31536000, immutable"
+_ASK_FIRST = "no-cache"  # may be kept, must be revalidated: an ETag answers in one round trip
+_NOT_KEPT = "no-store"
+
+
+class StaticFiles:
+    """Serves the directories of the static routes."""
+
+    def __init__(self, site: Site, routes: Iterable[Route]) -> None:
+        self._site = site
+        self._files = {
+            route.to.directory: Files(directory=route.to.directory, follow_symlink=False)
+            for route in routes
+            if isinstance(route.to, ToStatic)
+        }
+
+    async def answer(
+        self, request: BrowserRequest, target: Target, route: Route, to: ToStatic
+    ) -> StaticAnswer:
+        """Return the file, or the index for an address inside the app (history fallback)."""
+        name = _name(target, route)
+        response = await self._file(to.directory, name, request) if name else None
+        if response is None:
+            if not _is_address(request, name):
+                raise Refused(Code.STATIC_NOT_FOUND)
+            name = "index.html"
+            response = await self._file(to.directory, name, request)
+        if response is None:
+            raise Refused(Code.STATIC_NOT_FOUND, note="the static directory has no index.html")
+        self._dress(response, name, to)
+        return response
+
+    async def _file(self, directory: str, name: str, request: BrowserRequest) -> Response | None:
+        if any(part.startswith(".") and part != ".well-known" for part in name.split("/")):
+            return None  # .git, .env: whatever lies about, it is not part of the app
+        scope: Scope = {"type": "http", "method": request.method, "headers": list(request.fields)}
+        try:
+            return await self._files[directory].get_response(str(Path(name)), scope)
+        except HTTPException:
+            return None
+
+    def _dress(self, response: Response, name: str, to: ToStatic) -> None:
+        headers = response.headers
+        if name.endswith((".html", ".htm")):
+            headers["cache-control"] = _NOT_KEPT
+            headers["content-security-policy"] = to.content_security_policy
+            headers["x-frame-options"] = "DENY"
+            headers["referrer-policy"] = "strict-origin-when-cross-origin"
+        else:
+            headers["cache-control"] = _FOREVER if _HASHED.search(name) else _ASK_FIRST
+        headers["x-content-type-options"] = "nosniff"
+        headers["cross-origin-resource-policy"] = "same-origin"
+        if self._site.origin.is_secure:
+            headers["strict-transport-security"] = "max-age=31536000"
+
+
+def _name(target: Target, route: Route) -> str:
+    """Return the file's path below the directory, decoded once; "" for the route's own path."""
+    prefix = route.path.rstrip("/")
+    return unquote(target.path.decode("ascii")[len(prefix) :]).strip("/")
+
+
+def _is_address(request: BrowserRequest, name: str) -> bool:
+    """Whether the app's own router may know this address: a page load, not a missing asset."""
+    last = name.rpartition("/")[2]
+    return not name or (wants_page(request) and not re.search(r"\.[a-z0-9]{1,5}\Z", last))

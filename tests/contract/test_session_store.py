@@ -1,0 +1,322 @@
+"""The contract of the `SessionStore` port, kept by every implementation on every server.
+
+Servers: none at all (the fake), the embedded Valkey on its unix socket, redis-server over TCP with
+a password and an ACL that allows no command and no key beyond what the store says it needs, and
+redis-server over TLS.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from gateway.adapters.embedded_redis import EmbeddedValkey
+from gateway.adapters.redis_store import RedisStore, StoreSettings
+from gateway.ports import IndexName, LookupId, SessionStore, StoredRecord
+from gateway.secret import Password, StoreUrl
+
+from tests.support.certificates import make_certificates
+from tests.support.clock import TurnableClock
+from tests.support.memory_store import MemoryStore
+from tests.support.redis_servers import RealServer, free_port, redis_server_binary, running
+
+LONG = 60.0  # seconds: not over before the test is
+SHORT = 0.15  # seconds: over when `fast_forward(SHORT)` returns
+
+A, B, C = LookupId("lookup-a"), LookupId("lookup-b"), LookupId("lookup-c")
+SUBJECT, SID = IndexName("by-subject"), IndexName("by-sid")
+
+# What gateway/adapters/redis_scripts.py says a server must allow, and nothing else.
+ALLOWED = (
+    "+mget +set +del +zadd +zrem +zrange +zrangebyscore +zremrangebyscore +type +getrange "
+    "+pexpireat +time +eval +evalsha +ping +auth +select"
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class World:
+    """A store, and how to let time pass for it."""
+
+    store: SessionStore
+    fast_forward: Callable[[float], Awaitable[None]]
+
+    async def put(
+        self, lookup: LookupId, record: StoredRecord, indexes: Sequence[IndexName] = ()
+    ) -> bool:
+        return await self.store.create(lookup, record, ttl=LONG, indexes=indexes, index_ttl=LONG)
+
+
+@pytest.fixture(scope="session")
+def acl_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
+    settings = (
+        "requirepass default-password",
+        f"user gateway on >store-password ~contract:* resetchannels -@all {ALLOWED}",
+    )
+    server = RealServer(
+        redis_server_binary(),
+        tmp_path_factory.mktemp("acl"),
+        port=free_port(),
+        settings=settings,
+        password="default-password",
+    )
+    with running(server):
+        yield server
+
+
+@pytest.fixture(scope="session")
+def tls_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RealServer, Path]]:
+    folder = tmp_path_factory.mktemp("tls")
+    made = make_certificates(folder)
+    port = free_port()
+    settings = (
+        f"tls-port {port}",
+        f'tls-cert-file "{made.certificate}"',
+        f'tls-key-file "{made.key}"',
+        f'tls-ca-cert-file "{made.ca_file}"',
+        "tls-auth-clients no",
+    )
+    server = RealServer(redis_server_binary(), folder, port=port, settings=settings)
+    with running(server):
+        yield server, made.ca_file
+
+
+@contextlib.asynccontextmanager
+async def embedded(request: pytest.FixtureRequest) -> AsyncIterator[StoreSettings]:
+    folder = request.getfixturevalue("tmp_path_factory").mktemp("valkey")
+    valkey = EmbeddedValkey(folder)
+    await valkey.start()
+    try:
+        yield StoreSettings(valkey.url)
+    finally:
+        await valkey.stop()
+
+
+@contextlib.asynccontextmanager
+async def password_and_acl(request: pytest.FixtureRequest) -> AsyncIterator[StoreSettings]:
+    server: RealServer = request.getfixturevalue("acl_server")
+    yield StoreSettings(
+        StoreUrl(f"redis://127.0.0.1:{server.port}/0"),
+        prefix=f"contract:{uuid.uuid4()}:",
+        username="gateway",
+        password=Password("store-password"),
+    )
+
+
+@contextlib.asynccontextmanager
+async def tls(request: pytest.FixtureRequest) -> AsyncIterator[StoreSettings]:
+    server, ca_file = request.getfixturevalue("tls_server")
+    url = StoreUrl(f"rediss://localhost:{server.port}/3")
+    yield StoreSettings(url, prefix=f"{uuid.uuid4()}:", ca_file=str(ca_file))
+
+
+SERVERS = {"embedded": embedded, "password and ACL": password_and_acl, "TLS": tls}
+
+
+@pytest.fixture(params=["memory", *SERVERS])
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    if request.param == "memory":
+        clock = TurnableClock()
+
+        async def turn(seconds: float) -> None:
+            clock.advance(seconds)
+
+        yield World(MemoryStore(clock), turn)
+        return
+    async with SERVERS[request.param](request) as settings:
+        # What the store means is tested here; how long it may take is tested in the fault tests.
+        patient = dataclasses.replace(
+            settings, connect_timeout=5, command_timeout=5, slot_timeout=5, budget=15
+        )
+        store = RedisStore(patient)
+        try:
+            yield World(store, lambda seconds: asyncio.sleep(seconds + 0.02))
+        finally:
+            await store.aclose()
+
+
+async def test_a_record_comes_back_as_it_was_stored(world: World) -> None:
+    every_octet = StoredRecord(1, bytes(range(256)) * 40)
+    assert await world.put(A, every_octet)
+    assert await world.store.read(A) == every_octet
+
+
+async def test_an_empty_record_and_a_large_generation_come_back(world: World) -> None:
+    record = StoredRecord(2**63, b"")
+    assert await world.put(A, record)
+    assert await world.store.read(A) == record
+
+
+async def test_an_unknown_lookup_id_reads_as_none_and_reading_creates_nothing(
+    world: World,
+) -> None:
+    """D2: an unknown id never makes a session."""
+    assert await world.store.read(A) is None
+    assert await world.put(A, StoredRecord(1, b"first"))
+
+
+async def test_a_taken_lookup_id_is_not_overwritten(world: World) -> None:
+    assert await world.put(A, StoredRecord(1, b"first"))
+    assert not await world.put(A, StoredRecord(1, b"second"))
+    assert await world.store.read(A) == StoredRecord(1, b"first")
+
+
+async def test_of_many_creations_of_one_lookup_id_exactly_one_succeeds(world: World) -> None:
+    records = [StoredRecord(1, b"from %d" % i) for i in range(20)]
+    created = await asyncio.gather(*(world.put(A, record) for record in records))
+    assert created.count(True) == 1
+    assert await world.store.read(A) == records[created.index(True)]
+
+
+async def test_read_many_answers_in_order_with_gaps_and_repeats(world: World) -> None:
+    await world.put(A, StoredRecord(1, b"a"))
+    await world.put(C, StoredRecord(3, b"c"))
+    found = await world.store.read_many([C, B, A, C])
+    assert found == [StoredRecord(3, b"c"), None, StoredRecord(1, b"a"), StoredRecord(3, b"c")]
+
+
+async def test_reading_no_lookup_ids_answers_nothing(world: World) -> None:
+    assert await world.store.read_many([]) == []
+
+
+async def test_a_record_is_over_when_its_time_to_live_is(world: World) -> None:
+    """B11, D4: the store itself forgets."""
+    record = StoredRecord(1, b"brief")
+    await world.store.create(A, record, ttl=SHORT, indexes=[], index_ttl=SHORT)
+    await world.put(B, StoredRecord(1, b"lasting"))
+    await world.fast_forward(SHORT)
+    assert await world.store.read(A) is None
+    assert await world.store.read(B) == StoredRecord(1, b"lasting")
+    assert await world.put(A, StoredRecord(1, b"again"))
+
+
+async def test_replace_needs_the_generation_that_was_read(world: World) -> None:
+    await world.put(A, StoredRecord(1, b"one"))
+    assert await world.store.replace(A, StoredRecord(2, b"two"), expected=1, ttl=LONG)
+    assert not await world.store.replace(A, StoredRecord(2, b"late"), expected=1, ttl=LONG)
+    assert not await world.store.replace(A, StoredRecord(4, b"early"), expected=3, ttl=LONG)
+    assert await world.store.read(A) == StoredRecord(2, b"two")
+
+
+async def test_replace_takes_the_generation_it_is_given(world: World) -> None:
+    await world.put(A, StoredRecord(7, b"seven"))
+    assert await world.store.replace(A, StoredRecord(70, b"seventy"), expected=7, ttl=LONG)
+    assert await world.store.read(A) == StoredRecord(70, b"seventy")
+
+
+async def test_of_many_replacements_of_one_generation_exactly_one_succeeds(world: World) -> None:
+    """H8: two refreshes of one session do not both win."""
+    await world.put(A, StoredRecord(1, b"one"))
+    records = [StoredRecord(2, b"from %d" % i) for i in range(20)]
+    replaced = await asyncio.gather(
+        *(world.store.replace(A, record, expected=1, ttl=LONG) for record in records)
+    )
+    assert replaced.count(True) == 1
+    assert await world.store.read(A) == records[replaced.index(True)]
+
+
+async def test_nothing_revives_an_ended_session(world: World) -> None:
+    """D6: a slow request or a refresh that ends after logout changes nothing."""
+    await world.put(A, StoredRecord(1, b"one"), [SUBJECT])
+    assert await world.store.end(A, [SUBJECT])
+    assert not await world.store.replace(A, StoredRecord(2, b"two"), expected=1, ttl=LONG)
+    assert await world.store.read(A) is None
+    assert await world.store.members(SUBJECT) == []
+
+
+async def test_nothing_replaces_a_session_that_never_was_or_is_over(world: World) -> None:
+    assert not await world.store.replace(B, StoredRecord(1, b"new"), expected=0, ttl=LONG)
+    await world.store.create(A, StoredRecord(1, b"1"), ttl=SHORT, indexes=[], index_ttl=SHORT)
+    await world.fast_forward(SHORT)
+    assert not await world.store.replace(A, StoredRecord(2, b"2"), expected=1, ttl=LONG)
+    assert await world.store.read_many([A, B]) == [None, None]
+
+
+async def test_replace_sets_the_time_to_live_anew(world: World) -> None:
+    """D4: activity moves the idle deadline, in either direction."""
+    await world.store.create(A, StoredRecord(1, b"a"), ttl=LONG, indexes=[], index_ttl=LONG)
+    await world.store.create(B, StoredRecord(1, b"b"), ttl=1.5, indexes=[], index_ttl=LONG)
+    assert await world.store.replace(A, StoredRecord(2, b"a"), expected=1, ttl=SHORT)
+    assert await world.store.replace(B, StoredRecord(2, b"b"), expected=1, ttl=LONG)
+    await world.fast_forward(SHORT)
+    assert await world.store.read(A) is None
+    await world.fast_forward(1.5 - SHORT)
+    assert await world.store.read(B) == StoredRecord(2, b"b")
+
+
+async def test_end_says_whether_a_session_was_there(world: World) -> None:
+    await world.put(A, StoredRecord(1, b"a"), [SUBJECT, SID])
+    assert await world.store.end(A, [SUBJECT, SID])
+    assert not await world.store.end(A, [SUBJECT, SID])
+    assert not await world.store.end(B, [])
+
+
+async def test_a_session_is_entered_in_every_index_it_names(world: World) -> None:
+    """D7: by (iss, sub) and by (iss, sid)."""
+    await world.put(A, StoredRecord(1, b"a"), [SUBJECT, SID])
+    await world.put(B, StoredRecord(1, b"b"), [SUBJECT])
+    assert set(await world.store.members(SUBJECT)) == {A, B}
+    assert await world.store.members(SID) == [A]
+    assert await world.store.members(IndexName("by-nobody")) == []
+
+
+async def test_ending_one_session_hides_no_other(world: World) -> None:
+    """D8: index entries are removed per session."""
+    for lookup in (A, B, C):
+        await world.put(lookup, StoredRecord(1, lookup.encode()), [SUBJECT])
+    await world.store.end(B, [SUBJECT])
+    assert set(await world.store.members(SUBJECT)) == {A, C}
+
+
+async def test_an_index_forgets_each_entry_at_its_own_time(world: World) -> None:
+    """D8: a short session beside a long one is dropped alone; the long one stays."""
+    for lookup, index_ttl in ((A, SHORT), (B, LONG), (C, SHORT)):
+        record = StoredRecord(1, b"x")
+        await world.store.create(lookup, record, ttl=SHORT, indexes=[SUBJECT], index_ttl=index_ttl)
+    await world.fast_forward(SHORT)
+    assert await world.store.members(SUBJECT) == [B]
+
+
+async def test_an_index_outlives_the_record_until_the_absolute_end(world: World) -> None:
+    """A slide extends the record but not the index: the index already knows the absolute end."""
+    record = StoredRecord(1, b"a")
+    await world.store.create(A, record, ttl=0.7, indexes=[SUBJECT], index_ttl=LONG)
+    assert await world.store.replace(A, StoredRecord(2, b"a"), expected=1, ttl=LONG)
+    await world.fast_forward(0.7)
+    assert await world.store.members(SUBJECT) == [A]
+    assert await world.store.read(A) == StoredRecord(2, b"a")
+
+
+async def test_a_refused_creation_does_not_shorten_the_index_of_the_session_there(
+    world: World,
+) -> None:
+    await world.put(A, StoredRecord(1, b"a"), [SUBJECT])
+    refused = await world.store.create(
+        A, StoredRecord(1, b"late"), ttl=SHORT, indexes=[SUBJECT], index_ttl=SHORT
+    )
+    await world.fast_forward(SHORT)
+    assert not refused
+    assert await world.store.members(SUBJECT) == [A]
+
+
+async def test_a_name_is_claimed_once_until_its_time_is_over(world: World) -> None:
+    """E4: one exchange per attempt, however often the callback is sent."""
+    claims = await asyncio.gather(*(world.store.claim("attempt", ttl=LONG) for _ in range(20)))
+    assert claims.count(True) == 1
+    assert await world.store.claim("another attempt", ttl=SHORT)
+    await world.fast_forward(SHORT)
+    assert await world.store.claim("another attempt", ttl=SHORT)
+    assert not await world.store.claim("attempt", ttl=LONG)
+
+
+async def test_a_time_to_live_that_is_already_over_keeps_nothing(world: World) -> None:
+    await world.store.create(A, StoredRecord(1, b"a"), ttl=-1, indexes=[SUBJECT], index_ttl=0)
+    await world.fast_forward(SHORT)
+    assert await world.store.read(A) is None
+    assert await world.store.members(SUBJECT) == []
+
+
+async def test_the_store_answers_a_ping(world: World) -> None:
+    await world.store.ping()

@@ -1,0 +1,326 @@
+"""Logging in, as the person and the application live through it."""
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from tests.support.world import BASE, LOGIN, ORIGIN, SESSION, World, settings_of
+
+PLAIN = {
+    "kind": "oauth2",
+    "client_id": "spa",
+    "client_secret": {"env": "CLIENT_SECRET"},
+    "scopes": ["read:user"],
+    "authorization_endpoint": "https://id.example/authorize",
+    "token_endpoint": "https://id.example/token",
+    "userinfo_endpoint": "https://id.example/userinfo",
+    "subject_claim": "id",
+}
+
+
+def main_with(**changes: object) -> dict[str, object]:
+    return {"providers": {"main": {**BASE["providers"]["main"], **changes}}}
+
+
+async def test_a_person_logs_in_and_the_application_knows_who_it_is() -> None:
+    world = World()
+    browser = world.browser()
+    before = (await browser.fetch("/bff/session")).json()
+    assert before["authenticated"] is False
+    assert before["login_url"] == "/bff/login"
+    landed = await browser.navigate("/bff/login?return_to=/public/orders%3Fpage%3D2")
+    assert landed.status == 200
+    assert browser.url == f"{ORIGIN}/public/orders?page=2"
+    after = (await browser.fetch("/bff/session")).json()
+    assert after["authenticated"] is True
+    assert after["user"]["sub"] == "ada"
+    assert after["user"]["email"] == "ada@example.org"
+    assert after["provider"] == "main"
+    assert after["tokens"] == "healthy"
+    assert after["expires_in"] == 43200
+    assert after["idle_expires_in"] == 1800
+    answer = await browser.fetch("/api/orders")
+    assert answer.status == 200
+    issued = next(value for value in world.issued() if value.startswith("at-"))
+    assert world.api.sent(b"authorization") == [b"Bearer " + issued.encode()]
+
+
+async def test_the_cookies_are_as_strict_as_browsers_allow_b1_b2_b3_b4() -> None:
+    world = World()
+    browser = world.browser()
+    started = await browser.load(f"{ORIGIN}/bff/login")
+    login = (started.one("set-cookie") or "").split("; ")
+    assert login[0].startswith(f"{LOGIN}=")
+    assert {"HttpOnly", "Secure", "Path=/", "SameSite=Lax"} <= set(login)
+    at_provider = await browser.load(started.one("location") or "")
+    back = await browser.load(at_provider.one("location") or "", site="cross-site")
+    session = (back.one("set-cookie") or "").split("; ")
+    assert session[0].startswith(f"{SESSION}=")
+    assert set(session[1:]) == {"HttpOnly", "Secure", "Path=/", "SameSite=Strict"}
+    assert len(session[0]) < 200
+
+
+async def test_the_callback_hops_so_that_the_strict_cookie_travels_b5_c14() -> None:
+    world = World()
+    browser = world.browser()
+    started = await browser.load(f"{ORIGIN}/bff/login?return_to=/api/me")
+    at_provider = await browser.load(started.one("location") or "")
+    back = await browser.load(at_provider.one("location") or "", site="cross-site")
+    assert back.status == 200
+    assert "<script" not in back.text
+    assert back.one("referrer-policy") == "no-referrer"
+    assert back.one("cache-control") == "no-store"
+    assert "frame-ancestors 'none'" in (back.one("content-security-policy") or "")
+    assert "code=" not in back.text
+    # The whole way in one go: the API route, which needs the session, is reached without a loop.
+    again = world.browser()
+    landed = await again.navigate("/bff/login?return_to=/api/me")
+    assert landed.status == 200
+    assert len(world.provider.authorizations) == 2
+
+
+async def test_pages_say_that_only_https_will_do_c15() -> None:
+    world = World()
+    answer = await world.browser().load(f"{ORIGIN}/nothing-here")
+    assert answer.status == 404
+    seconds = (answer.one("strict-transport-security") or "").partition("max-age=")[2]
+    assert int(seconds.split(";")[0]) >= 31536000
+    assert answer.one("x-content-type-options") == "nosniff"
+
+
+async def test_the_authorization_request_carries_what_it_must_and_nothing_a_link_adds_e14() -> None:
+    world = World()
+    browser = world.browser()
+    query = (
+        "scope=admin&redirect_uri=https://evil.example&client_id=other&response_type=token"
+        "&nonce=x&state=x&code_challenge_method=plain&login_hint=ada&ui_locales=de&max_age=60"
+        "&acr_values=gold&return_to=/public/%26scope%3Dx"
+    )
+    started = await browser.load(f"{ORIGIN}/bff/login?{query}")
+    asked = parse_qs(urlsplit(started.one("location") or "").query)
+    assert asked["scope"] == ["openid profile orders.read"]
+    assert asked["redirect_uri"] == [f"{ORIGIN}/bff/callback/main"]
+    assert asked["client_id"] == ["spa"]
+    assert asked["response_type"] == ["code"]
+    assert asked["code_challenge_method"] == ["S256"]
+    assert asked["login_hint"] == ["ada"]
+    assert asked["ui_locales"] == ["de"]
+    assert asked["max_age"] == ["60"]
+    assert asked["acr_values"] == ["gold"]
+    assert asked["nonce"] != ["x"]
+    assert asked["state"] != ["x"]
+    assert all(len(values) == 1 for values in asked.values())
+
+
+async def test_two_logins_share_neither_challenge_nor_nonce_nor_state_e1_e6() -> None:
+    world = World()
+    browser = world.browser()
+    for _ in range(2):
+        started = await browser.load(f"{ORIGIN}/bff/login")
+        await browser.load(started.one("location") or "")
+    one, two = world.provider.authorizations
+    for name in ("code_challenge", "nonce", "state"):
+        assert one[name] != two[name]
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("prompt=login&prompt=none", "login.parameter"),
+        ("provider=main&provider=main", "login.parameter"),
+        ("max_age=-1", "login.parameter"),
+        ("max_age=soon", "login.parameter"),
+        ("prompt=evil", "login.parameter"),
+        ("login_hint=%00", "login.parameter"),
+        ("login_hint=%ff", "login.parameter"),
+        ("provider=nobody", "login.provider_unknown"),
+        ("return_to=https://evil.example", "login.return_to"),
+        ("return_to=/bff/login", "login.return_to"),
+    ],
+)
+async def test_a_bad_login_link_is_explained_and_starts_nothing_e10(query: str, code: str) -> None:
+    world = World()
+    browser = world.browser()
+    answer = await browser.load(f"{ORIGIN}/bff/login?{query}")
+    assert 400 <= answer.status < 500
+    assert code in answer.text
+    assert answer.all("set-cookie") == []
+    assert world.provider.requests == []
+
+
+async def test_form_post_works_and_its_cookie_travels_cross_site_b4_e15() -> None:
+    world = World(settings_of(main_with(response_mode="form_post")))
+    browser = world.browser()
+    started = await browser.load(f"{ORIGIN}/bff/login?return_to=/api/me")
+    assert "SameSite=None" in (started.one("set-cookie") or "")
+    form = await browser.load(started.one("location") or "")
+    assert world.provider.authorizations[0]["response_mode"] == "form_post"
+    back = await browser.load(f"{ORIGIN}/bff/callback/main", site="cross-site", form=form.body)
+    assert back.status == 200
+    assert SESSION in browser.cookies
+    assert (await browser.fetch("/api/x")).status == 200
+
+
+async def test_a_plain_oauth2_provider_logs_people_in_by_its_user_url() -> None:
+    world = World(settings_of({"providers": {"plain": PLAIN}}))
+    world.provider = world.providers[world.settings.clients[0].issuer]
+    world.provider.userinfo = {"id": 583231, "login": "octo", "name": "Octo"}
+    browser = world.browser()
+    await browser.navigate("/bff/login")
+    seen = (await browser.fetch("/bff/session")).json()
+    assert seen["authenticated"] is True
+    assert seen["user"]["sub"] == "583231"
+    assert seen["user"]["login"] == "octo"
+    assert "nonce" not in world.provider.authorizations[0]
+    assert "code_challenge" in world.provider.authorizations[0]
+    assert world.provider.seen("/.well-known/openid-configuration") == 0
+
+
+async def test_userinfo_is_asked_for_when_configured_and_added_g15() -> None:
+    world = World(settings_of(main_with(fetch_userinfo=True)))
+    world.provider.userinfo = {"sub": "ada", "department": "engines"}
+    browser = await world.logged_in()
+    user = (await browser.fetch("/bff/session")).json()["user"]
+    assert user["department"] == "engines"
+    assert user["email"] == "ada@example.org"
+
+
+@pytest.mark.parametrize("error", ["login_required", "interaction_required", "consent_required"])
+async def test_a_silent_login_that_cannot_be_silent_tells_the_application_e19(error: str) -> None:
+    world = World()
+    world.provider.change_callback = lambda answer: {
+        "error": error,
+        "state": answer["state"],
+        "iss": answer["iss"],
+    }
+    browser = world.browser()
+    await browser.navigate("/bff/login?prompt=none&return_to=/public/home%3Fa%3D1%23top")
+    assert browser.url == f"{ORIGIN}/public/home?a=1&auth_error={error}#top"
+    assert len(world.provider.authorizations) == 1
+    assert SESSION not in browser.cookies
+
+
+async def test_an_error_nobody_knows_becomes_one_that_everybody_knows_e11() -> None:
+    world = World()
+    world.provider.change_callback = lambda answer: {
+        "error": "<script>x</script>",
+        "state": answer["state"],
+        "iss": answer["iss"],
+    }
+    browser = world.browser()
+    await browser.navigate("/bff/login?prompt=none&return_to=/public/home")
+    assert browser.url == f"{ORIGIN}/public/home?auth_error=server_error"
+
+
+async def test_a_denied_login_is_a_page_or_goes_to_the_application_as_configured() -> None:
+    for errors_to in ("page", "app"):
+        world = World(settings_of({"login": {"errors_to": errors_to}}))
+        world.provider.change_callback = lambda answer: {
+            "error": "access_denied",
+            "state": answer["state"],
+            "iss": answer["iss"],
+        }
+        browser = world.browser()
+        landed = await browser.navigate("/bff/login?return_to=/public/home")
+        if errors_to == "page":
+            assert landed.status == 403
+            assert "declined" in landed.text
+            assert "/bff/login" in landed.text
+        else:
+            assert browser.url == f"{ORIGIN}/public/home?auth_error=access_denied"
+
+
+async def test_a_provider_that_is_down_at_start_is_a_page_and_heals_f12() -> None:
+    world = World()
+    world.provider.down = True
+    browser = world.browser()
+    answer = await browser.navigate("/bff/login")
+    assert answer.status == 503
+    assert answer.one("retry-after")
+    assert answer.all("set-cookie") == []
+    world.provider.down = False
+    world.clock.advance(6)
+    await browser.navigate("/bff/login")
+    assert SESSION in browser.cookies
+
+
+async def test_metadata_of_another_issuer_is_never_used_f1() -> None:
+    world = World()
+    world.provider.metadata = {"issuer": "https://id.example/"}
+    answer = await world.browser().navigate("/bff/login")
+    assert answer.status == 502
+    assert world.provider.authorizations == []
+
+
+async def test_metadata_gone_bad_later_leaves_the_last_good_copy_in_use_f7() -> None:
+    world = World()
+    await world.logged_in()
+    world.provider.metadata = {"issuer": "https://evil.example"}
+    world.clock.advance(3700)
+    assert SESSION in (await world.logged_in()).cookies
+
+
+async def test_a_page_that_needs_a_session_sends_the_person_to_log_in_and_back_a10() -> None:
+    world = World()
+    browser = world.browser()
+    landed = await browser.navigate("/api/report?year=2026")
+    assert landed.status == 200
+    assert browser.url == f"{ORIGIN}/api/report?year=2026"
+    assert len(world.provider.authorizations) == 1
+
+
+async def test_a_fetch_without_a_session_is_told_and_never_moved_a10() -> None:
+    world = World()
+    answer = await world.browser().fetch("/api/x")
+    assert answer.status == 401
+    assert answer.one("content-type") == "application/problem+json"
+    problem = answer.json()
+    assert problem["code"] == "session.required"
+    assert problem["login_url"] == "/bff/login"
+    assert answer.one("location") is None
+
+
+async def test_the_token_request_authenticates_once_and_names_the_same_redirect_uri_e17() -> None:
+    world = World()
+    await world.logged_in()
+    sent = [request for request in world.provider.requests if request.url.endswith("/token")]
+    assert len(sent) == 1
+    form = parse_qs(sent[0].body.decode())
+    assert form["redirect_uri"] == [f"{ORIGIN}/bff/callback/main"]
+    assert "client_secret" not in form
+    assert 43 <= len(form["code_verifier"][0]) <= 128
+    assert [name for name, _ in sent[0].fields if name == b"authorization"] == [b"authorization"]
+
+
+async def test_the_store_failing_at_the_callback_spends_no_code_d11() -> None:
+    world = World()
+    browser = world.browser()
+    started = await browser.load(f"{ORIGIN}/bff/login")
+    at_provider = await browser.load(started.one("location") or "")
+    world.store.down = True
+    answer = await browser.load(at_provider.one("location") or "", site="cross-site")
+    assert answer.status == 503
+    assert world.provider.seen("/token") == 0
+    world.store.down = False
+    again = await browser.load(at_provider.one("location") or "", site="cross-site")
+    assert again.status == 200
+    assert SESSION in browser.cookies
+
+
+async def test_two_browsers_of_one_person_have_two_sessions() -> None:
+    world = World()
+    laptop, phone = await world.logged_in(), await world.logged_in()
+    listed = (await laptop.fetch("/bff/sessions")).json()["sessions"]
+    assert sorted(one["current"] for one in listed) == [False, True]
+    other = next(one["session_id"] for one in listed if not one["current"])
+    assert (await laptop.fetch(f"/bff/sessions/{other}", "DELETE")).status == 204
+    assert (await phone.fetch("/bff/session")).json()["authenticated"] is False
+    assert (await laptop.fetch("/bff/session")).json()["authenticated"] is True
+
+
+async def test_one_person_at_two_providers_is_two_users_d9() -> None:
+    second = {**BASE["providers"]["main"], "issuer": "https://other-id.example"}
+    world = World(settings_of({"providers": {**BASE["providers"], "other": second}}))
+    one = await world.logged_in("main")
+    await world.logged_in("other")
+    assert len((await one.fetch("/bff/sessions")).json()["sessions"]) == 1

@@ -1,0 +1,133 @@
+"""Logging out (section J, H16, B10, D13)."""
+
+import asyncio
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from tests.support.world import LOGIN, SESSION, World
+
+
+async def test_logout_kills_revokes_clears_and_sends_to_the_provider_and_back_j1_j2_j3() -> None:
+    world = World()
+    browser = await world.logged_in()
+    answer = await browser.fetch("/bff/logout?return_to=/public/bye", "POST")
+    assert answer.status == 200
+    assert SESSION not in browser.cookies  # the deletion kept the prefix's rules (B10)
+    assert LOGIN not in browser.cookies
+    assert answer.one("clear-site-data") == '"cache", "storage"'
+    assert answer.one("cache-control") == "no-store"
+    assert world.store.live_sessions() == {}
+    refresh = next(value for value in world.issued() if value.startswith("rt-"))
+    assert world.provider.revoked == [refresh]
+    target = answer.json()["redirect_to"]
+    asked = parse_qs(urlsplit(target).query)
+    assert target.startswith("https://id.example/logout?")
+    assert asked["post_logout_redirect_uri"] == ["https://app.example/bff/logged-out"]
+    assert asked["client_id"] == ["spa"]
+    assert asked["id_token_hint"][0] in world.issued()
+    await browser.navigate(target, initiator="https://app.example")
+    assert browser.url == "https://app.example/public/bye"
+
+
+async def test_a_form_is_answered_with_a_redirect_e15() -> None:
+    world = World()
+    browser = await world.logged_in()
+    answer = await browser.load("https://app.example/bff/logout", site="same-origin", form=b"")
+    assert answer.status == 303
+    assert (answer.one("location") or "").startswith("https://id.example/logout?")
+    assert SESSION not in browser.cookies
+
+
+async def test_logout_works_with_the_provider_down_j1() -> None:
+    world = World()
+    browser = await world.logged_in()
+    world.provider.down = True
+    answer = await browser.fetch("/bff/logout", "POST")
+    assert answer.status == 200
+    assert world.store.live_sessions() == {}
+    assert SESSION not in browser.cookies
+    assert [line["outcome"] for line in world.audit("token.revocation_failed")] == ["failure"]
+
+
+async def test_a_replica_that_never_met_the_provider_logs_out_while_it_is_down() -> None:
+    world = World()
+    browser = await world.logged_in()
+    world.provider.down = True
+    fresh = world.browser(world.replica())
+    fresh.cookies = browser.cookies
+    answer = await fresh.fetch("/bff/logout", "POST")
+    assert answer.status == 200
+    assert answer.json()["redirect_to"] == "/"
+    assert world.store.live_sessions() == {}
+
+
+async def test_a_hanging_revocation_does_not_hold_the_person_h16() -> None:
+    world = World()
+    browser = await world.logged_in()
+    plain = world.provider.send
+    gate = asyncio.Event()
+
+    async def hangs(request: object) -> object:
+        if request.url.endswith("/revoke"):  # type: ignore[attr-defined]  # a BackChannelRequest
+            await gate.wait()
+        return await plain(request)  # type: ignore[arg-type]  # as above
+
+    world.provider.send = hangs  # type: ignore[method-assign,assignment]  # hangs at one path
+    answer = await asyncio.wait_for(browser.fetch("/bff/logout", "POST"), 5)
+    assert answer.status == 200
+    assert world.provider.revoked == []
+    gate.set()
+    await asyncio.sleep(0.05)
+    assert len(world.provider.revoked) == 1
+
+
+async def test_logging_out_twice_or_without_a_session_is_harmless() -> None:
+    world = World()
+    browser = await world.logged_in()
+    for _ in range(2):
+        assert (await browser.fetch("/bff/logout", "POST")).status == 200
+    assert len(world.audit("session.ended")) == 1
+    assert (await world.browser().fetch("/bff/logout", "POST")).json() == {"redirect_to": "/"}
+
+
+async def test_a_provider_without_revocation_or_logout_endpoint_is_no_error() -> None:
+    world = World()
+    world.provider.metadata = {"revocation_endpoint": None, "end_session_endpoint": None}
+    browser = await world.logged_in()
+    answer = await browser.fetch("/bff/logout?return_to=/public/bye", "POST")
+    assert answer.json() == {"redirect_to": "/public/bye"}
+    assert world.audit("token.revocation_failed") == []
+
+
+async def test_who_ended_a_session_is_in_the_audit_log() -> None:
+    world = World()
+    laptop = await world.logged_in()
+    await world.logged_in()
+    await laptop.fetch("/bff/sessions", "DELETE")
+    await laptop.navigate("/bff/login")
+    await laptop.fetch("/bff/logout", "POST")
+    assert [line["by"] for line in world.audit("session.ended")] == [
+        "other_session",
+        "new_login",
+        "user",
+    ]
+
+
+@pytest.mark.parametrize("state", ["", "state=", "state=x&state=y", "state=%ff"])
+async def test_coming_back_without_a_good_state_ends_at_home_or_a_4xx_j3(state: str) -> None:
+    world = World()
+    answer = await world.browser().load(f"https://app.example/bff/logged-out?{state}")
+    assert answer.status in (303, 400)
+    if answer.status == 303:
+        assert answer.one("location") == "/"
+
+
+async def test_an_old_logout_state_ends_at_home() -> None:
+    world = World()
+    browser = await world.logged_in()
+    answer = await browser.fetch("/bff/logout?return_to=/public/bye", "POST")
+    state = parse_qs(urlsplit(answer.json()["redirect_to"]).query)["state"][0]
+    world.clock.advance(4000)
+    back = await browser.load(f"https://app.example/bff/logged-out?state={state}")
+    assert back.one("location") == "/"

@@ -1,0 +1,114 @@
+"""The store or an API fails: nobody is logged out, nothing falls open (D11)."""
+
+import pytest
+from gateway.errors import Code, Unavailable
+
+from tests.support.asgi import call
+from tests.support.world import SESSION, World
+
+ROUTES = [("GET", "/api/x"), ("GET", "/bff/session"), ("GET", "/bff/sessions"), ("GET", "/maybe/x")]
+
+
+@pytest.mark.parametrize(("method", "path"), [*ROUTES, ("POST", "/bff/logout")])
+async def test_a_store_outage_is_a_503_with_the_cookie_untouched_f1(method: str, path: str) -> None:
+    world = World()
+    browser = await world.logged_in()
+    world.store.down = True
+    answer = await browser.fetch(path, method)
+    assert answer.status == 503
+    assert answer.json()["code"] == "store.unavailable"
+    assert answer.one("retry-after") == "1"
+    assert answer.all("set-cookie") == []
+    assert answer.all("clear-site-data") == []
+    assert world.api.received == []
+    world.store.down = False
+    assert SESSION in browser.cookies
+    assert (await browser.fetch("/api/x")).status == 200
+
+
+async def test_a_person_opening_a_page_during_the_outage_is_not_sent_to_log_in() -> None:
+    world = World()
+    browser = await world.logged_in()
+    world.store.down = True
+    answer = await browser.load("https://app.example/api/page", site="same-origin")
+    assert answer.status == 503
+    assert answer.one("location") is None
+    assert "Nothing is lost" in answer.text
+
+
+async def test_public_routes_do_not_notice() -> None:
+    world = World()
+    browser = await world.logged_in()
+    world.store.down = True
+    assert (await browser.fetch("/public/x")).status == 200
+
+
+async def test_readiness_follows_the_store_and_liveness_does_not() -> None:
+    world = World()
+    assert (await call(world.gateway.admin, "GET", b"/readyz")).status == 200
+    world.store.down = True
+    assert (await call(world.gateway.admin, "GET", b"/readyz")).status == 503
+    assert (await call(world.gateway.admin, "GET", b"/livez")).status == 200
+    metrics = await call(world.gateway.admin, "GET", b"/metrics")
+    assert b"gateway_security_events" in metrics.body
+
+
+async def test_an_emptied_store_is_one_clean_login_and_the_old_cookie_goes_f6() -> None:
+    world = World()
+    browser = await world.logged_in()
+    world.store.lose_everything()
+    answer = await browser.fetch("/api/x")
+    assert answer.status == 401
+    assert answer.json()["code"] == "session.ended"
+    assert SESSION not in browser.cookies
+    await browser.navigate("/bff/login")
+    assert (await browser.fetch("/api/x")).status == 200
+    assert len(world.provider.authorizations) == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        (Code.UPSTREAM_CONNECT, 502),
+        (Code.UPSTREAM_PROTOCOL, 502),
+        (Code.UPSTREAM_TIMEOUT, 504),
+        (Code.UPSTREAM_OVERLOADED, 503),
+    ],
+)
+async def test_an_api_outage_is_named_and_the_session_stays_m13(code: Code, status: int) -> None:
+    world = World()
+    browser = await world.logged_in()
+    world.api.failure = Unavailable(code)
+    answer = await browser.fetch("/api/x")
+    assert answer.status == status
+    assert answer.json()["code"] == code.value
+    world.api.failure = None
+    assert (await browser.fetch("/api/x")).status == 200
+
+
+async def test_a_late_401_does_not_delete_the_cookie_of_a_login_in_another_tab() -> None:
+    """The answer names a cookie, not its value: an old request must not log the new session out."""
+    world = World()
+    browser = await world.logged_in()
+    old = browser.cookies[SESSION]
+    await browser.navigate("/bff/login")
+    new = browser.cookies[SESSION]
+    browser.cookies[SESSION] = old  # the request had left before the login
+    answer = await browser.fetch("/api/x")
+    assert answer.status == 401
+    assert answer.all("set-cookie") == []
+    browser.cookies[SESSION] = new
+    assert (await browser.fetch("/api/x")).status == 200
+
+
+async def test_a_broken_off_answer_is_broken_off_for_the_browser_too_m12() -> None:
+    world = World()
+    browser = await world.logged_in()
+
+    async def breaks_off() -> object:
+        yield b"half"
+        raise Unavailable(Code.UPSTREAM_PROTOCOL)
+
+    world.api._stream = breaks_off  # type: ignore[method-assign,assignment]  # breaks half-way
+    with pytest.raises(Unavailable):
+        await browser.fetch("/api/x")

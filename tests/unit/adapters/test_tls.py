@@ -1,0 +1,36 @@
+"""Outgoing TLS always verifies, whatever else is configured."""
+
+import ssl
+from pathlib import Path
+
+import pytest
+from gateway.adapters.tls import client_context
+from gateway.errors import Misconfigured
+
+from tests.support.certificates import make_certificates
+
+
+def test_f2_certificate_and_name_are_checked_and_old_versions_refused() -> None:
+    context = client_context(None, key="ca_file")
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+def test_a_given_bundle_replaces_the_authorities_of_the_system(tmp_path: Path) -> None:
+    made = make_certificates(tmp_path)
+    context = client_context(str(made.ca_file), key="ca_file")
+    authority = ssl.PEM_cert_to_DER_cert(made.ca_file.read_text())
+    assert context.get_ca_certs(binary_form=True) == [authority]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no certificate", b"\xff\x00"])
+def test_a_bundle_without_a_certificate_is_blamed_on_its_key(
+    content: bytes | None, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "bundle.pem"
+    if content is not None:
+        bundle.write_bytes(content)
+    with pytest.raises(Misconfigured) as raised:
+        client_context(str(bundle), key="providers.main.ca_file")
+    assert raised.value.findings[0].startswith("providers.main.ca_file: ")
