@@ -37,7 +37,7 @@ from gateway.session.manager import Sessions
 from gateway.session.provider import Provider
 from gateway.session.refresh import Refresher
 from gateway.session.sealing import KeyRing, b64
-from gateway.settings import Settings
+from gateway.settings import LogFormat, Settings
 from gateway.web.account import Account
 from gateway.web.admin import Admin
 from gateway.web.endpoints import Endpoints
@@ -109,7 +109,12 @@ def compose(settings: Settings, parts: Parts) -> Gateway:
         AuditEvent(AuditName.CONFIGURATION_LOADED, Outcome.SUCCESS, note=_summary(settings))
     )
     return Gateway(
-        public=Relay(pipeline, metrics.observe, secure=settings.public_origin.is_secure),
+        public=Relay(
+            pipeline,
+            metrics.observe,
+            secure=settings.public_origin.is_secure,
+            max_body=settings.limits.max_body_bytes,
+        ),
         admin=Admin(parts.store.ping, metrics.text, CONTENT_TYPE, __version__, settings.dangers),
         refresher=refresher,
         logout=logout,
@@ -133,6 +138,10 @@ def _summary(settings: Settings) -> str:
     keys = ", ".join(key.key_id for key in settings.keys)
     dangers = ", ".join(settings.dangers) or "none"
     return f"providers: {names}; keys: {keys}; protections switched off: {dangers}"
+
+
+def _readable(settings: Settings) -> bool:
+    return settings.log.format is LogFormat.CONSOLE
 
 
 @asynccontextmanager
@@ -160,7 +169,7 @@ async def opened(settings: Settings) -> AsyncGenerator[Gateway]:
             jose=JoserfcJose(),
             clock=SystemClock(),
             entropy=entropy,
-            audit=StructlogAudit(ring.audit_key, sys.stdout),
+            audit=StructlogAudit(ring.audit_key, sys.stdout, readable=_readable(settings)),
         )
         gateway = compose(settings, parts)
         stack.push_async_callback(gateway.aclose)
@@ -177,12 +186,13 @@ async def run(settings: Settings, *more: server.Listener) -> None:
                 server.Listener(gateway.public, [public]),
                 server.Listener(gateway.admin, [admin]),
                 *more,
-            ]
+            ],
+            max_head=settings.limits.max_header_bytes,
         )
 
 
 def start(settings: Settings, *more: server.Listener) -> None:
     """Run the event loop for `run`."""
-    configure_logging(settings.log.level)
+    configure_logging(settings.log.level, readable=_readable(settings))
     with asyncio.Runner(loop_factory=server.loop_factory()) as runner:
         runner.run(run(settings, *more))

@@ -41,7 +41,7 @@ def run(config_file: ConfigFile) -> None:
 @app.command(epilog="Example: `gateway check --config config/minimal.yaml && echo fine`")
 def check(config_file: ConfigFile) -> None:
     """Read the configuration and say everything that is wrong with it; start nothing."""
-    settings, findings = config.check(config_file, os.environ)  # noqa: TID251  the command's own
+    settings, findings = config.check(config_file, os.environ)  # noqa: TID251  handed to config
     if findings:
         typer.echo(config.render(findings))
     if settings is None:
@@ -69,7 +69,7 @@ def dev(
     ports = world.Ports(port, provider_port, api_port, admin_port)
     _busy_ports(ports)
     prepared = world.prepare(directory, ports)
-    settings = _load(prepared.config_file, prepared.environ)
+    settings = _load(prepared.config_file)
     _welcome(prepared, ports)
     _serve(settings, prepared)
     typer.echo("\nStopped. Sessions and keys stay in " + str(directory.resolve()))
@@ -85,11 +85,10 @@ def main(
         raise typer.Exit
 
 
-def _load(config_file: Path, more: dict[str, str] | None = None) -> Settings:
-    environ = {**os.environ, **(more or {})}  # noqa: TID251  handed to config, which reads it
-    settings, findings = config.check(config_file, environ)
+def _load(config_file: Path) -> Settings:
+    settings, findings = config.check(config_file, os.environ)  # noqa: TID251  handed to config
     if findings:
-        _errors.print(config.render(findings), markup=False, highlight=False)
+        _errors.print(config.render(findings), markup=False, highlight=False, soft_wrap=True)
     if settings is None:
         _errors.print(f"[bold red]Not started:[/] {config_file} has to be corrected first.")
         raise typer.Exit(1)
@@ -132,7 +131,7 @@ def _welcome(prepared: world.Prepared, ports: world.Ports) -> None:
     table = Table(show_header=False, box=None, padding=(0, 2))
     table.add_row("[bold]Open[/]", f"[bold green]http://localhost:{ports.gateway}[/]")
     table.add_row("Log in as", ", ".join(prepared.account_names) + "  (one click, no password)")
-    table.add_row("Identity provider", prepared.issuer)
+    table.add_row("Identity provider", prepared.provider.settings.issuer)
     table.add_row("Sample API", f"http://127.0.0.1:{ports.api}  (asks for a bearer token)")
     table.add_row("Health, metrics", f"http://127.0.0.1:{ports.admin}/readyz  /metrics")
     table.add_row("Configuration", str(prepared.config_file))

@@ -29,8 +29,12 @@ _GRACE = 10  # seconds for requests under way when the server is asked to stop
 class HardenedProtocol(HttpToolsProtocol):
     """One connection from a browser or a load balancer."""
 
+    max_head = 65536  # octets of request line and fields
+
     _connection: Connection
     _fields_complete = False
+    _head_octets = 0
+    _field_octets = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Remember whom to tell when the connection is lost."""
@@ -42,19 +46,37 @@ class HardenedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         self._connection.lost()
 
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser; a head that grows beyond its limit is refused while it grows (K10)."""
+        if not self._fields_complete:
+            self._head_octets += len(data)
+        super().data_received(data)
+        if not self._fields_complete and self._head_octets > self.max_head:
+            self._refuse_head()
+
     def on_message_begin(self) -> None:
         """Start a request; header fields may come until they are complete."""
         self._fields_complete = False
         super().on_message_begin()
 
+    def on_message_complete(self) -> None:
+        """Be ready for the next head on this connection."""
+        super().on_message_complete()
+        self._fields_complete = False
+        self._head_octets = self._field_octets = 0
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header field; drop a trailer, which httptools hands over in the same way."""
         if not self._fields_complete:
+            self._field_octets += len(name) + len(value)
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Hand the request over, with the target's own octets."""
         self._fields_complete = True
+        if len(self.url) + self._field_octets > self.max_head:
+            self._refuse_head()  # all of it came in one piece
+            return
         scope = cast("dict[str, Any]", self.scope)
         scope["gateway.raw_target"] = self.url
         scope["gateway.connection"] = self._connection
@@ -62,14 +84,23 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer octets that are not HTTP, and close."""
-        code = Code.REQUEST_MALFORMED.value
-        members = {"type": "about:blank", "title": msg, "status": 400, "code": code}
-        body = json.dumps(members).encode()
+        self._refuse(400, "Bad Request", Code.REQUEST_MALFORMED, msg)
+
+    def _refuse_head(self) -> None:
+        title = "Request Header Fields Too Large"
+        detail = f"The limit is {self.max_head} octets."
+        self._refuse(431, title, Code.FIELDS_TOO_LARGE, detail)
+
+    def _refuse(self, status: int, title: str, code: Code, detail: str) -> None:
+        if self.transport.is_closing():
+            return
+        members = {"title": title, "status": status, "code": code.value, "detail": detail}
+        body = json.dumps({"type": "about:blank", **members}).encode()
         head = (
-            b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\n"
-            b"cache-control: no-store\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+            f"HTTP/1.1 {status} {title}\r\ncontent-type: application/problem+json\r\n"
+            f"cache-control: no-store\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n"
         )
-        self.transport.write(head % len(body) + body)
+        self.transport.write(head.encode() + body)
         self.transport.close()
 
 
@@ -106,10 +137,11 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _server(listener: Listener) -> _Server:
+def _server(listener: Listener, max_head: int) -> _Server:
+    protocol = type("Protocol", (HardenedProtocol,), {"max_head": max_head})
     config = uvicorn.Config(
         listener.app,
-        http=HardenedProtocol,
+        http=protocol,
         ws="none",
         lifespan="off",
         proxy_headers=False,  # forwarded fields are read by our own rule (N1)
@@ -121,9 +153,9 @@ def _server(listener: Listener) -> _Server:
     return _Server(config)
 
 
-async def serve(listeners: list[Listener]) -> None:
+async def serve(listeners: list[Listener], *, max_head: int) -> None:
     """Serve until SIGINT or SIGTERM, then let requests under way finish."""
-    servers = [_server(listener) for listener in listeners]
+    servers = [_server(listener, max_head) for listener in listeners]
     loop = asyncio.get_running_loop()
 
     def stop() -> None:

@@ -20,13 +20,14 @@ _HASH_DIGITS = 16
 class StructlogAudit:
     """Writes events to a text stream; a stream that fails loses lines, never requests."""
 
-    def __init__(self, key: bytes, stream: TextIO) -> None:
+    def __init__(self, key: bytes, stream: TextIO, *, readable: bool = False) -> None:
+        """Write JSON; `readable` is for a person at a terminal (development)."""
         self._key = key
         self._log = structlog.wrap_logger(
             structlog.WriteLogger(stream),
             processors=[
                 structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-                structlog.processors.JSONRenderer(sort_keys=False, ensure_ascii=True),
+                _renderer(readable=readable),
             ],
             wrapper_class=structlog.BoundLogger,
             cache_logger_on_first_use=True,
@@ -57,8 +58,14 @@ class StructlogAudit:
         return hmac.digest(self._key, octets, "sha256").hex()[:_HASH_DIGITS]
 
 
-def configure_logging(level: str, stream: TextIO | None = None) -> None:
-    """Make everything else that is logged JSON lines as well, on the same stream."""
+def _renderer(*, readable: bool) -> structlog.types.Processor:
+    if readable:
+        return structlog.dev.ConsoleRenderer(colors=False, timestamp_key="time", pad_event_to=22)
+    return structlog.processors.JSONRenderer(ensure_ascii=True)
+
+
+def configure_logging(level: str, stream: TextIO | None = None, *, readable: bool = False) -> None:
+    """Make everything else that is logged lines of the same kind, on the same stream."""
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
             structlog.stdlib.add_log_level,
@@ -68,7 +75,7 @@ def configure_logging(level: str, stream: TextIO | None = None) -> None:
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
+            _renderer(readable=readable),
         ],
     )
     handler = logging.StreamHandler(stream or sys.stdout)
@@ -76,6 +83,6 @@ def configure_logging(level: str, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    for talkative in ("httpx2", "httpcore2", "asyncio"):
-        # At debug level these print header fields, and those hold bearer tokens.
+    for talkative in ("httpx2", "httpcore2", "asyncio", "uvicorn"):
+        # At debug level some of these print header fields, and those hold bearer tokens.
         logging.getLogger(talkative).setLevel(max(logging.WARNING, root.level))

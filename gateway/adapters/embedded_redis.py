@@ -180,6 +180,7 @@ class EmbeddedValkey:
                     stdout=log,
                     stderr=log,
                     pass_fds=(lock,),
+                    process_group=0,  # Ctrl-C is for the gateway, which then stops its store last
                 )
         except (OSError, ImportError) as fault:
             self._give_up(f"cannot run its server: {type(fault).__name__}")

@@ -2,21 +2,20 @@
 
 Three promises, and where they are kept:
 
-* Trouble is answered within `StoreSettings.budget` (F1, F2). Whoever asks waits that long and no
-  longer; whatever they asked for goes on behind, where the socket timeouts end it.
-* A command is never cancelled half-way (F18). A cancelled one would leave its reply on a shared
-  connection, for the next user to read (CVE-2023-28858). So every operation runs in a task of its
-  own; the caller only waits for it.
-* A connection that did anything unexpected is closed, never used again (F4).
+* Trouble is answered within `StoreSettings.budget` (F1, F2), and a command is never cancelled
+  half-way (F18): `Shielded` sees to both. What a caller no longer waits for goes on behind, where
+  the socket timeouts end it.
+* A connection that did anything unexpected is closed, never used again (F4): `_Server`.
+* A connection the server closed while it was idle costs nobody anything (F5): `_exchange`.
 """
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
 
 from redis.asyncio.connection import (
     AbstractConnection,
@@ -27,12 +26,14 @@ from redis.asyncio.connection import (
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as Disconnected
-from redis.exceptions import NoScriptError, ReadOnlyError
+from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
 
 from gateway.adapters import redis_scripts
+from gateway.adapters.redis_address import store_address
 from gateway.adapters.redis_scripts import Layout, Script, Step, unpack
+from gateway.adapters.shielded import NotAnswered, Shielded
 from gateway.adapters.tls import client_context
-from gateway.errors import Code, Misconfigured, Unavailable
+from gateway.errors import Code, Unavailable
 from gateway.ports import IndexName, LookupId, StoredRecord
 from gateway.secret import Password, StoreUrl
 
@@ -66,9 +67,11 @@ class RedisStore:
         self._settings = settings
         self._layout = Layout(settings.prefix)
         self._server = _Server(_pool(settings))
-        self._slots = asyncio.Semaphore(settings.max_connections)
-        self._running: set[asyncio.Task[Any]] = set()
-        self._closed = False
+        self._operations = Shielded(
+            slots=settings.max_connections,
+            slot_timeout=settings.slot_timeout,
+            budget=settings.budget,
+        )
 
     async def read(self, lookup: LookupId) -> StoredRecord | None:
         """See the port."""
@@ -135,45 +138,16 @@ class RedisStore:
 
     async def aclose(self) -> None:
         """Let what is under way end, then close every connection. Idempotent."""
-        self._closed = True
-        while self._running:
-            await asyncio.wait(self._running)
+        await self._operations.aclose()
         await self._server.aclose()
 
     async def _do(self, operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run the operation in its own task and wait for it, both within the budget."""
-        deadline = asyncio.get_running_loop().time() + self._settings.budget
-        await self._take_slot()
-        if self._closed:
-            self._slots.release()
-            raise _unavailable("closed")
-        task = asyncio.create_task(operation())
-        self._running.add(task)  # the loop itself holds tasks only weakly
-        task.add_done_callback(self._finished)
-        remaining = deadline - asyncio.get_running_loop().time()
-        await asyncio.wait((task,), timeout=remaining)
-        if not task.done():
-            raise _unavailable("no answer in time")
         try:
-            return task.result()
+            return await self._operations.run(operation)
+        except NotAnswered as fault:
+            raise _unavailable(fault.reason) from fault
         except _Fault as fault:
             raise _unavailable(fault.kind) from fault
-
-    async def _take_slot(self) -> None:
-        if not self._slots.locked():
-            await self._slots.acquire()  # at once
-            return
-        try:
-            async with asyncio.timeout(self._settings.slot_timeout):
-                await self._slots.acquire()
-        except TimeoutError as fault:
-            raise _unavailable("every connection is in use") from fault
-
-    def _finished(self, task: asyncio.Task[Any]) -> None:
-        self._running.discard(task)
-        self._slots.release()
-        if not task.cancelled():
-            task.exception()  # looked at, even when the caller has left
 
     async def _one(self, step: Step, *, repeatable: bool = False) -> Any:  # noqa: ANN401 - its shape was checked by the step
         (reply,) = await self._exchange([step], repeatable=repeatable)
@@ -195,8 +169,7 @@ class RedisStore:
     async def _exchange(self, steps: Sequence[Step], *, repeatable: bool = False) -> list[Any]:
         """Send the steps; once more on a fresh connection if that is harmless and there is time.
 
-        A connection the server closed while it was idle must cost nobody anything (F5), but a
-        server that does not answer must not get every question twice (F3): only a failure that
+        A server that does not answer must not get every question twice (F3): only a failure that
         came at once is worth a second try.
         """
         clock = asyncio.get_running_loop().time
@@ -282,7 +255,8 @@ class _Server:
         return reply
 
     async def aclose(self) -> None:
-        await self._pool.disconnect()
+        with contextlib.suppress(RedisError):  # a server that does not say goodbye in time
+            await self._pool.disconnect()
 
 
 def _unavailable(note: str) -> Unavailable:
@@ -302,42 +276,26 @@ class _TlsConnection(Connection):
 
 def _pool(settings: StoreSettings) -> ConnectionPool:
     """Return connections to the server of these settings. Other topologies will branch here."""
-    kind, address = _address(settings)
+    address = store_address(settings.url)
+    password = settings.password or address.password
+    where: dict[str, Any] = {"host": address.host, "port": address.port}
+    kind: type[AbstractConnection] = Connection
+    if address.path:
+        kind, where = UnixDomainSocketConnection, {"path": address.path}
+    elif address.over_tls:
+        kind, tls = _TlsConnection, client_context(settings.ca_file, key="store.ca_file")
+        where["tls"] = tls
     return ConnectionPool(
         connection_class=kind,
         max_connections=settings.max_connections,
+        db=address.database,
+        username=settings.username or address.username,
+        password=password.reveal() if password else None,
         # redis-py's own defaults turn a stalled server into a stall of 58 seconds: set all three.
         socket_timeout=settings.command_timeout,
         socket_connect_timeout=settings.connect_timeout,
         retry=Retry(NoBackoff(), 0),
         protocol=2,  # no pushes between replies
         driver_info=None,  # two commands fewer for each new connection
-        **address,
+        **where,
     )
-
-
-def _address(settings: StoreSettings) -> tuple[type[AbstractConnection], dict[str, Any]]:
-    try:
-        parts = urlsplit(settings.url.reveal())
-        host, port = parts.hostname or "", parts.port or 6379
-        numbered = parts.query.removeprefix("db=") if parts.scheme == "unix" else parts.path[1:]
-        database = int(numbered or "0")
-    except ValueError:  # its text quotes the URL
-        raise Misconfigured(["store.url: not a store address"]) from None
-    password = settings.password.reveal() if settings.password else unquote(parts.password or "")
-    address: dict[str, Any] = {
-        "db": database,
-        "username": settings.username or unquote(parts.username or "") or None,
-        "password": password or None,
-    }
-    if parts.scheme == "unix" and parts.path:
-        return UnixDomainSocketConnection, {**address, "path": unquote(parts.path)}
-    if parts.scheme not in ("redis", "rediss") or not host or parts.query:
-        raise Misconfigured(
-            ["store.url: write redis://HOST[:PORT][/DB], rediss://… or unix:///PATH[?db=N]"]
-        )
-    address |= {"host": host, "port": port}
-    if parts.scheme == "rediss":
-        tls = client_context(settings.ca_file, key="store.ca_file")
-        return _TlsConnection, {**address, "tls": tls}
-    return Connection, address

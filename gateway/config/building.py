@@ -13,7 +13,7 @@ from gateway.config.network import (
     build_origin,
     own_places,
 )
-from gateway.config.providers import build_clients
+from gateway.config.providers import asked_scopes, build_clients
 from gateway.config.reading import Sections
 from gateway.config.references import References
 from gateway.config.routes import Surroundings, build_routes
@@ -48,7 +48,7 @@ def build_settings(
     surroundings = Surroundings(
         own=own_places(origin, listen, admin),
         asked_scopes=frozenset(
-            scope for _, provider in sections.providers for scope in provider.scopes
+            scope for _, provider in sections.providers for scope in asked_scopes(provider)
         ),
         references=references,
         report=report,

@@ -12,7 +12,7 @@ from enum import StrEnum
 Path = tuple[str | int, ...]
 """Where a value stands: `("routes", 0, "path")`, shown as `routes[0].path`."""
 
-_PLAIN_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
+_PLAIN_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,79}")
 
 
 class Level(StrEnum):
@@ -40,9 +40,9 @@ class Report:
     """Collects findings while the configuration is read."""
 
     def __init__(self) -> None:
-        self.sources: dict[Path, str] = {}
-        self._findings: list[Finding] = []
-        self._unreadable: list[Path] = []
+        self.sources: dict[Path, int | str] = {}  # lines, and names of variables
+        self._findings: list[tuple[int, Finding]] = []
+        self._stand_ins: list[Path] = []
 
     def unreadable(self, path: Path, message: str) -> None:
         """Record a value that cannot be used at all.
@@ -50,12 +50,12 @@ class Report:
         A stand-in takes its place, so that the rest can be checked; what is found about the
         stand-in is nobody's business and is dropped.
         """
-        self._add(Level.ERROR, path, message)
+        self.error(path, message)
         self.stand_in(path)
 
     def stand_in(self, path: Path) -> None:
         """Drop whatever will be found at this path: the value there is not the operator's."""
-        self._unreadable.append(path)
+        self._stand_ins.append(path)
 
     def error(self, path: Path, message: str) -> None:
         """Record a mistake; the gateway will not start."""
@@ -69,29 +69,32 @@ class Report:
 
     def error_if_unknown(self, path: Path, message: str) -> None:
         """Record a mistake unless another one is known at this very place."""
-        if not any(finding.path == shown(path) for finding in self._findings):
+        if not any(finding.path == shown(path) for _, finding in self._findings):
             self.error(path, message)
 
     @property
     def findings(self) -> list[Finding]:
-        """Every finding once, errors first."""
-        unique = dict.fromkeys(self._findings)
-        return sorted(unique, key=lambda finding: finding.level is Level.WARNING)
+        """Every finding once: errors first, and those in the order of the file."""
+        ordered = sorted(self._findings, key=lambda one: (one[1].level is Level.WARNING, one[0]))
+        return list(dict.fromkeys(finding for _, finding in ordered))
 
     @property
     def has_errors(self) -> bool:
         """Whether anything forbids a start."""
-        return any(finding.level is Level.ERROR for finding in self._findings)
+        return any(finding.level is Level.ERROR for _, finding in self._findings)
 
     def _add(self, level: Level, path: Path, message: str) -> None:
-        self._findings.append(Finding(level, shown(path), message, self._source(path)))
+        source = self._source(path)
+        line = source if isinstance(source, int) else 0
+        told = f"line {source}" if isinstance(source, int) else source
+        self._findings.append((line, Finding(level, shown(path), message, told)))
 
     def _stands_in(self, path: Path) -> bool:
         return any(
-            path[: len(other)] == other or other[: len(path)] == path for other in self._unreadable
+            path[: len(other)] == other or other[: len(path)] == path for other in self._stand_ins
         )
 
-    def _source(self, path: Path) -> str:
+    def _source(self, path: Path) -> int | str:
         for length in range(len(path), 0, -1):
             if path[:length] in self.sources:
                 return self.sources[path[:length]]

@@ -105,19 +105,22 @@ def build_ring(
 ) -> tuple[RingKey, ...]:
     """Return the ring; whatever makes a key unfit is reported."""
     ring: list[RingKey] = []
+    ids: set[str] = set()
     for path, entry in entries:
         if not _KEY_ID.fullmatch(entry.id):
             report.error(
                 (*path, "id"), "must be 1 to 32 letters, digits, dots, hyphens or underscores"
             )
-        if any(key.key_id == entry.id for key in ring):
+        if entry.id in ids:
             report.error((*path, "id"), "another key has this id; ids are never used twice")
+        ids.add(entry.id)
         place = (*path, "secret")
         written = references.octets(entry.secret, place)
         if written is None:
             continue
-        material = KeyMaterial(decode_key(written))
-        if wrong := weakness(written, material.reveal()):
+        decoded = decode_key(written)
+        material = KeyMaterial(decoded)
+        if wrong := weakness(written, decoded):
             report.error(place, wrong)
         elif any(key.material == material for key in ring):
             report.error(place, "is the same key as an earlier one; a rotation needs a new key")

@@ -73,21 +73,20 @@ def apply_overrides(
     set_by: dict[Path, str] = {}
     for path, shape, name in named:
         if path in set_by:
-            report.error(path, f"is set by two environment variables, {set_by[path]} and {name}")
+            report.error((name,), f"this environment variable and {set_by[path]} mean the same")
         set_by[path] = name
         try:
             text = environ[name]
             value = text if shape.takes_as_it_is(text) else read_value(text)
         except NotYaml:
-            report.unreadable(path, f"the environment variable {name} holds no valid YAML")
+            report.error((name,), "this environment variable holds no valid YAML")
+            report.stand_in(path)
             continue
         if _put(values, path, value):
             report.sources[path] = name
         else:
             report.error(
-                path,
-                f"the environment variable {name} finds no place: the list above it is shorter, "
-                "or is no list",
+                (name,), "this environment variable finds no place: the list has fewer entries"
             )
 
 
@@ -101,7 +100,7 @@ def _find(name: str, schema: Schema, report: Report) -> tuple[Path, _Shape] | No
             parts = [str(known).upper().replace("-", "_") for known in (*path, near)]
             hint = f"did you mean {PREFIX}{_SEPARATOR.join(parts)}?" if near else "remove it"
             shown = name if name.isascii() and name.isprintable() else PREFIX
-            report.error(path, f"the environment variable {shown} names no setting; {hint}")
+            report.error((shown,), f"this environment variable names no setting; {hint}")
             return None
         path, shape = (*path, found[0]), found[1]
     return path, shape

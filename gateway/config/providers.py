@@ -51,6 +51,13 @@ def build_clients(
     return tuple(clients)
 
 
+def asked_scopes(section: ProviderSection) -> tuple[str, ...]:
+    """Return what is asked for at login; only OpenID providers get a default (E20)."""
+    if section.kind == Kind.OAUTH2.value and "scopes" not in section.model_fields_set:
+        return ()
+    return tuple(dict.fromkeys(section.scopes))
+
+
 def _client(
     name: str,
     section: ProviderSection,
@@ -78,7 +85,7 @@ def _client(
             private_key=PrivateKeyPem(private_key) if private_key else None,
             assertion_algorithm=Algorithm(section.assertion_algorithm),
             assertion_key_id=section.assertion_key_id,
-            scopes=tuple(dict.fromkeys(section.scopes)),
+            scopes=asked_scopes(section),
             redirect_uri=f"{origin}{BASE}/callback/{name}",
             response_mode=ResponseMode(section.response_mode),
             id_token_algorithms=frozenset(map(Algorithm, section.id_token_algorithms)),
@@ -114,7 +121,7 @@ def _check_scopes(section: ProviderSection, kind: Kind, path: Path, report: Repo
     for number, scope in enumerate(section.scopes):
         if not _SCOPE.fullmatch(scope):
             report.error((*place, number), "must be one scope, without spaces or quotes")
-    if kind is Kind.OAUTH2 and "openid" in section.scopes and "scopes" in section.model_fields_set:
+    if kind is Kind.OAUTH2 and "openid" in asked_scopes(section):
         report.error(place, "openid makes the provider an OpenID provider: use kind: oidc")
 
 

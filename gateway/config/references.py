@@ -33,7 +33,7 @@ class References:
         if octets is None:
             return None
         try:
-            return octets.decode()
+            return octets.decode().removesuffix("\n").removesuffix("\r")
         except UnicodeDecodeError:
             self._report.unreadable(path, "holds octets that are not UTF-8 text")
             return None
@@ -57,12 +57,26 @@ class References:
         """Return the absolute path of a file or directory named in the configuration."""
         return FilePath(self._directory, name).absolute()
 
+    def has_directory(self, name: str) -> bool:
+        """Whether the directory is there, for this user."""
+        try:
+            return self.place(name).is_dir()
+        except (OSError, ValueError):
+            return False
+
+    def has_file(self, name: str) -> bool:
+        """Whether the file is there, for this user."""
+        try:
+            return self.place(name).is_file()
+        except (OSError, ValueError):
+            return False
+
     def certificates(self, name: str | None, path: Path) -> str | None:
         """Return the path of a PEM bundle, as text; reports one that is not there."""
         if name is None:
             return None
         place = self.place(name)
-        if not place.is_file():
+        if not self.has_file(name):
             self._report.unreadable(path, f"there is no file {_named(place, name)}")
         return str(place)
 

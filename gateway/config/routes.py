@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from gateway.config.findings import Path, Report
 from gateway.config.network import Place
@@ -89,7 +88,7 @@ def _destination(
     section: RouteSection, path: Path, around: Surroundings
 ) -> ToUpstream | ToStatic | None:
     if (section.upstream is None) == (section.static is None):
-        around.report.error(path, "needs either upstream or static")
+        around.report.error(path, "needs one of upstream and static, and not both")
         return None
     if section.static is not None:
         return _to_static(section, section.static, path, around)
@@ -125,9 +124,9 @@ def _to_static(section: RouteSection, name: str, path: Path, around: Surrounding
     if not section.content_security_policy.isascii():
         report.error(place, "must be plain ASCII")
     directory = around.references.place(name)
-    if not directory.is_dir():
+    if not around.references.has_directory(name):
         report.error((*path, "static"), f"there is no directory {directory}; build the app first")
-    elif not (directory / "index.html").is_file():
+    elif not around.references.has_file(f"{name}/index.html"):
         report.warn((*path, "static"), f"there is no index.html in {directory}")
     return ToStatic(str(directory), section.content_security_policy)
 
@@ -173,20 +172,28 @@ def _upstream(text: str, place: Path, around: Surroundings) -> tuple[str, bytes]
     """Return origin and base path of an upstream; None after a finding."""
     wrong = _url_fault(text)
     if wrong is None:
-        parts = urlsplit(text)
+        scheme, _, rest = text.partition("://")
+        authority, slash, base_path = rest.partition("/")
         try:
-            host = parse_public_origin(f"https://{parts.netloc}").host
+            host = parse_public_origin(f"https://{authority}").host
         except ValueError as trouble:
             wrong = str(trouble)
         else:
-            default = _DEFAULT_PORTS[parts.scheme]
-            port = parts.port or default
+            default = _DEFAULT_PORTS[scheme.lower()]
+            port = _port(authority) or default
             if not any(Place(host, port).is_same(own) for own in around.own):
-                authority = host if port == default else f"{host}:{port}"
-                return f"{parts.scheme}://{authority}", (parts.path or "/").encode()
+                shown_port = "" if port == default else f":{port}"
+                origin = f"{scheme.lower()}://{host}{shown_port}"
+                return origin, (slash + base_path or "/").encode()
             wrong = "is this gateway itself: requests would go round in circles (K9)"
     around.report.error(place, wrong)
     return None
+
+
+def _port(authority: str) -> int | None:
+    """Return the port that stands in a valid authority."""
+    _, colon, digits = authority.rpartition("]")[2].rpartition(":")
+    return int(digits) if colon else None
 
 
 def _url_fault(text: str) -> str | None:

@@ -55,7 +55,8 @@ class ListenSection(Section):
     port: Port = Field(default=8080, description="Its port.")
     workers: Annotated[int, Workers()] = Field(
         default=0,
-        description="How many processes serve; `auto` is one per core.",
+        description="How many processes serve; `auto` is one per core. This version serves with "
+        "one process per command: start several on one store.",
         json_schema_extra={"default": "auto"},
     )
     accepted_hosts: list[Line] = Field(
@@ -168,7 +169,8 @@ class LoginSection(Section):
     """How logins go."""
 
     attempt_ttl: Annotated[float, Duration("1m", "15m")] = Field(
-        default=600.0, description="How long a person may take at the identity provider."
+        default=600.0,
+        description="How long a person may take at the identity provider; 15 minutes at most.",
     )
     default_return_to: Line = Field(
         default="/", description="Where a login ends when it was started without `return_to`."

@@ -66,7 +66,7 @@ def _embedded(name: str, settings: StoreSettings, references: References, report
         if value is not None:
             report.error(("store", key), "the embedded store has none: only this user reaches it")
     directory = references.place(name)
-    if directory.exists() and not directory.is_dir():
+    if references.has_file(name):
         report.error(_URL, "names something that is not a directory")
     return Store(settings, EmbeddedStore(str(directory), settings))
 

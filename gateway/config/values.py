@@ -200,6 +200,12 @@ class SecretReference:
     file: str = field(default="", repr=False)
 
 
+_PLACES = {
+    "env": "The name of an environment variable.",
+    "file": "The path of a file, relative to the configuration file.",
+}
+
+
 class BySecretReference(_Kind):
     """`{env: NAME}` or `{file: PATH}`."""
 
@@ -210,8 +216,8 @@ class BySecretReference(_Kind):
                 "a secret is never written here: name its place, {env: NAME} or {file: PATH}, "
                 "and replace this one, for it has been stored in clear"
             )
-        if len(value) != 1 or not set(value) <= {"env", "file"}:
-            near = next((name for key in value if (name := meant(key, ("env", "file")))), None)
+        if len(value) != 1 or not value.keys() <= _PLACES.keys():
+            near = next((name for key in value if (name := meant(key, _PLACES))), None)
             hint = f" (did you mean {near}?)" if near and near not in value else ""
             raise ValueError(f"must be either {{env: NAME}} or {{file: PATH}}{hint}")
         ((kind, name),) = value.items()
@@ -225,11 +231,11 @@ class BySecretReference(_Kind):
             "oneOf": [
                 {
                     "type": "object",
-                    "properties": {kind: {"type": "string", "minLength": 1}},
+                    "properties": {kind: {"type": "string", "minLength": 1, "description": about}},
                     "required": [kind],
                     "additionalProperties": False,
                 }
-                for kind in ("env", "file")
+                for kind, about in _PLACES.items()
             ]
         }
 

@@ -10,10 +10,8 @@ import yaml
 
 from gateway.config.findings import Path, Report
 
-_MAP = "tag:yaml.org,2002:map"
 _TEXT = "tag:yaml.org,2002:str"
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
-_MERGE = "tag:yaml.org,2002:merge"
 
 # What PyYAML raises for values it cannot make sense of, `!!int x` or `!!bool x` for example.
 _UNREADABLE = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError)
@@ -87,14 +85,14 @@ def _place(trouble: yaml.MarkedYAMLError) -> str:
 
 
 def _survey(root: yaml.Node, report: Report) -> None:
-    """Note every value's line; report repeated keys and keys that are not text."""
+    """Note every value's line, and report repeated keys."""
     pending: list[tuple[Path, yaml.Node, tuple[int, ...]]] = [((), root, ())]
     while pending:
         path, node, above = pending.pop()
         if id(node) in above:
             raise NotYaml("is not plain YAML: an alias that contains itself")
         for key, child in _children(path, node, report):
-            report.sources[(*path, key)] = f"line {child.start_mark.line + 1}"
+            report.sources[(*path, key)] = child.start_mark.line + 1
             pending.append(((*path, key), child, (*above, id(node))))
 
 
@@ -106,13 +104,12 @@ def _children(path: Path, node: yaml.Node, report: Report) -> Iterator[tuple[str
     seen: dict[str, int] = {}
     for key, child in node.value:
         line = key.start_mark.line + 1
-        if key.tag == _MERGE:
-            continue
         if key.tag != _TEXT:
-            report.unreadable(path, f"a key in line {line} is not text; put it in quotes")
-        elif key.value in seen:
+            continue
+        if key.value in seen:
             report.unreadable(
-                (*path, key.value), f"is there twice, in lines {seen[key.value]} and {line}"
+                (*path, key.value),
+                f"is there twice, first in line {seen[key.value]}, then in {line}",
             )
         else:
             seen[key.value] = line

@@ -1,8 +1,8 @@
 """The gateway's two cookies, and what of other cookies may pass (A7, section B).
 
 `__Host-Http-` binds a cookie to this host, to https and to Set-Cookie: neither a sibling
-subdomain nor a script can plant one (layered cookies, section 4.1.3). Browsers refuse the prefix
-without Secure, so a gateway that must run without it uses other names.
+subdomain nor a script can plant one (layered cookies, "The __Host-Http- Prefix"). Browsers refuse
+the prefix without Secure, so a gateway that must run without it uses other names.
 """
 
 import re

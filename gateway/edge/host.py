@@ -19,7 +19,7 @@ _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _READ_AS_A_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _HOST_FIELD = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{0,5})?")
 
-# What does not belong into an origin (RFC 6454 section 7), and what to call it.
+# What does not belong into an origin (RFC 6454 section 6.2), and what to call it.
 _FOREIGN = (("@", "user information"), ("/", "a path"), ("?", "a query"), ("#", "a fragment"))
 
 

@@ -5,7 +5,7 @@ under different rules the request is refused: `/api//admin` or `/%61pi/admin` mu
 the rule of another route (A4, K4, K6).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -85,6 +85,7 @@ class RouteTable:
             raise ValueError("the base path of the gateway's endpoints cannot be the root")
         self._under_base = self._base + "/"
         self._by_prefix: dict[str, Route] = {}
+        self._by_folded: dict[str, Route] = {}
         for route in routes:
             prefix = _plain(route.path).rstrip("/")
             if prefix == self._base or prefix.startswith(self._under_base):
@@ -92,6 +93,8 @@ class RouteTable:
             if prefix in self._by_prefix:
                 raise ValueError(f"two routes have the path {route.path}")
             self._by_prefix[prefix] = route
+            if self._by_folded.setdefault(prefix.lower(), route) is not route:
+                raise ValueError(f"two routes have the path {route.path}, but for upper case")
         # No prefix has more segments than this, so a path of 8000 slashes costs no more than one.
         self._depth = max((prefix.count("/") for prefix in self._by_prefix), default=0)
 
@@ -102,27 +105,37 @@ class RouteTable:
         rule, ROUTE_NOT_FOUND when there is none.
         """
         raw = target.path.decode("ascii")
-        found = self._longest(raw)
-        if target.canonical != raw and self._longest(target.canonical) != found:
-            raise Refused(Code.TARGET_AMBIGUOUS, "The path can be read in more than one way.")
+        found = self._longest(raw, self._by_prefix)
+        careless = target.canonical
+        if careless != raw and self._longest(careless, self._by_prefix) != found:
+            raise _ambiguous()
+        # Many upstreams read paths without case; `/api/ADMIN` must not pass under `/api` there.
+        if (folded := careless.lower()) != careless:
+            other = self._longest(folded, self._by_folded)
+            if other != found and not (isinstance(other, Endpoint) and isinstance(found, Endpoint)):
+                raise _ambiguous()
         if found is None:
             raise Refused(Code.ROUTE_NOT_FOUND, "There is nothing at this path.")
         return found
 
-    def _longest(self, path: str) -> Route | Endpoint | None:
+    def _longest(self, path: str, routes: Mapping[str, Route]) -> Route | Endpoint | None:
         if path == self._base:
             return Endpoint("")
         if path.startswith(self._under_base):
             return Endpoint(path[len(self._under_base) :])
-        best = self._by_prefix.get("")
+        best = routes.get("")
         end = 0
         for _ in range(self._depth):
             end = path.find("/", end + 1)
-            found = self._by_prefix.get(path if end < 0 else path[:end])
+            found = routes.get(path if end < 0 else path[:end])
             best = best if found is None else found
             if end < 0:
                 break
         return best
+
+
+def _ambiguous() -> Refused:
+    return Refused(Code.TARGET_AMBIGUOUS, "The path can be read in more than one way.")
 
 
 def _plain(path: str) -> str:

@@ -10,7 +10,7 @@ _TRACEPARENT = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 )
 _TRACESTATE = re.compile(rb"[\x20-\x7e\t]*")
-_LONGEST_TRACESTATE = 512  # section 3.3.1.5
+_LONGEST_TRACESTATE = 512  # octets; what section 3.3 asks everybody to carry
 
 
 def request_id(request: BrowserRequest, trusted: bool, fresh: str) -> str:  # noqa: FBT001 - a fact

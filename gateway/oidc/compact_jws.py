@@ -18,6 +18,10 @@ MAX_TOKEN = 16384
 _PARTS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 
 
+class NotBase64Url(ValueError):
+    """The text is not what base64url without padding makes of any octets."""
+
+
 @dataclass(frozen=True, slots=True)
 class CompactJws:
     """A token's parts. `type` is `typ` in lower case, without `application/` (RFC 7515 4.1.9)."""
@@ -40,7 +44,7 @@ def read_compact(token: str) -> CompactJws:
         payload, signature = base64url_decode(payload_part), base64url_decode(signature_part)
     except NotAnObject:
         raise _malformed("the header is not a JSON object") from None
-    except ValueError:
+    except NotBase64Url:
         raise _malformed("a part is not base64url") from None
     # We understand no extension, so none that is critical can be honoured (RFC 7515 4.1.11); and
     # b64 changes what was signed (RFC 7797).
@@ -60,10 +64,13 @@ def read_compact(token: str) -> CompactJws:
 
 
 def base64url_decode(text: str) -> bytes:
-    """Undo base64url without padding; ValueError for any other spelling of the same octets."""
-    octets = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    """Undo base64url without padding; `NotBase64Url` for any other spelling of the same octets."""
+    try:
+        octets = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except ValueError:
+        raise NotBase64Url from None
     if base64url_encode(octets) != text.encode("ascii"):
-        raise ValueError
+        raise NotBase64Url
     return octets
 
 

@@ -1,35 +1,22 @@
-"""Logging in: from the click to the session, and what happens when the state does not fit.
+"""Logging in: from the click to the session. What travels between the two is in `attempts.py`."""
 
-A login attempt is stored nowhere. `state` is a sealed envelope that says where the person wanted
-to go, and a tag that ties it to the login cookie of this browser. The PKCE verifier and the nonce
-follow from ring key, login cookie and attempt id: whoever lacks the cookie cannot finish the login
-even with the envelope in hand (RFC 9700 section 4.7, E3). So any number of tabs may log in at
-once, and nobody can fill the store by starting logins.
-"""
-
-import hmac
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.errors import Code, GatewayError, Refused
-from gateway.oidc import attempt as attempts
 from gateway.oidc import authorization, callback, claims, id_token
-from gateway.oidc.attempt import LoginAttempt
+from gateway.oidc.attempt import LoginAttempt, code_challenge
 from gateway.oidc.authorization import LoginWish
 from gateway.oidc.callback import AuthorizationCode, ProviderRefused
 from gateway.oidc.client import Kind
 from gateway.oidc.id_token import Identity
 from gateway.oidc.token_endpoint import Grant
 from gateway.ports import AuditEvent, AuditLog, AuditName, Caller, Outcome
-from gateway.secret import CodeVerifier, LoginBinding, Nonce
+from gateway.secret import LoginBinding
+from gateway.session.attempts import Attempts, BoundAttempt
 from gateway.session.manager import Sessions
 from gateway.session.model import Facts, Session, Tokens
 from gateway.session.provider import Provider
-from gateway.session.sealing import CannotOpen, b64
-
-MAX_RESTARTS = 1  # a login restarts itself once, then explains itself
-_RESUME_TTL = 600.0  # seconds; as long as a person may look at the hop page
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +44,6 @@ class Finished:
     return_to: str
 
 
-class StateRefused(Refused):
-    """The state does not fit; `resume` lets the browser go on where the person wanted to go."""
-
-    def __init__(self, code: Code, resume: str) -> None:
-        super().__init__(code)
-        self.resume = resume
-
-
 class LoginDenied(Refused):
     """The provider said no; `error` is a known error code, `silent` that nobody was asked."""
 
@@ -73,16 +52,6 @@ class LoginDenied(Refused):
         self.error = error
         self.return_to = return_to
         self.silent = silent
-
-
-@dataclass(frozen=True, slots=True)
-class Resumption:
-    """A login to take up again: where to, with whom, how often already, and why."""
-
-    return_to: str
-    provider: str
-    restarts: int
-    code: Code
 
 
 class Login:
@@ -102,6 +71,13 @@ class Login:
         self.policy = policy
         self._audit = audit
         self.default_provider = next(iter(providers))
+        nowhere = LoginAttempt(
+            attempt_id="",
+            provider=self.default_provider,
+            return_to=policy.default_return_to,
+            issued_at=0.0,
+        )
+        self.attempts = Attempts(sessions.ring, sessions.clock, nowhere)
 
     def provider(self, name: str | None) -> Provider:
         """Return the provider of this name, or the default one; never one we do not have (E21)."""
@@ -134,17 +110,15 @@ class Login:
             max_age=wish.max_age,
             acr_values=wish.acr_values or client.acr_values,
         )
-        key_id = self._ring.current_key_id()
-        tag = self._tag(key_id, binding, attempt.attempt_id)
-        state = self._ring.seal_envelope("state", tag + attempts.encode(attempt))
+        state, bound = self.attempts.seal(attempt, binding)
         url = authorization.authorization_url(
             published,
             client,
             attempt,
             wish,
             state=state,
-            nonce=self._nonce(key_id, binding, attempt),
-            challenge=attempts.code_challenge(self._verifier(key_id, binding, attempt)),
+            nonce=bound.nonce,
+            challenge=code_challenge(bound.verifier),
         )
         self._record(AuditName.LOGIN_STARTED, Outcome.SUCCESS, client.provider, caller)
         return Started(url, binding)
@@ -171,15 +145,10 @@ class Login:
     ) -> Finished:
         provider = self.provider(provider_name)
         answer = callback.read_answer(parameters)
-        key_id, tag, attempt = self._open_state(answer.state)
-        if binding is None or not hmac.compare_digest(
-            tag, self._tag(key_id, binding, attempt.attempt_id)
-        ):
-            raise self._state_refused(Code.STATE_UNKNOWN, attempt)
+        bound = self.attempts.open(answer.state, binding, self.policy.attempt_ttl)
+        attempt = bound.attempt
         if attempt.provider != provider_name:
             raise Refused(Code.CALLBACK_ISSUER, note="another provider's redirect URI")  # E7
-        if attempts.is_expired(attempt, self._clock.now(), self.policy.attempt_ttl):
-            raise self._state_refused(Code.STATE_EXPIRED, attempt)
         try:
             code = callback.match_callback(
                 answer, attempt, provider.client, await provider.metadata()
@@ -190,22 +159,15 @@ class Login:
         # Consumed whatever comes after: an attempt is good for one token request, on any replica.
         once = f"attempt:{attempt.attempt_id}"
         if not await self._sessions.store.claim(once, ttl=self.policy.attempt_ttl + 60.0):
-            raise self._state_refused(Code.STATE_REPLAYED, attempt)
-        session = await self._establish(provider, attempt, code, key_id, binding, caller)
+            raise self.attempts.refused(Code.STATE_REPLAYED, attempt)
+        session = await self._establish(provider, bound, code, caller)
         return Finished(session, self._ring.cookie_value(session.handle), attempt.return_to)
 
     async def _establish(
-        self,
-        provider: Provider,
-        attempt: LoginAttempt,
-        code: AuthorizationCode,
-        key_id: str,
-        binding: LoginBinding,
-        caller: Caller,
+        self, provider: Provider, bound: BoundAttempt, code: AuthorizationCode, caller: Caller
     ) -> Session:
-        grant = await provider.exchange(code, self._verifier(key_id, binding, attempt))
-        nonce = self._nonce(key_id, binding, attempt)
-        identity, user = await self._identify(provider, attempt, grant, nonce)
+        grant = await provider.exchange(code, bound.verifier)
+        identity, user = await self._identify(provider, bound, grant)
         now = self._clock.now()
         policy = self._sessions.policy
         facts = Facts(
@@ -221,8 +183,8 @@ class Login:
             auth_time=identity.auth_time,
             acr=identity.acr,
             user=user,
-            browser=self._ring.browser_tag(binding),
-            nonce=nonce if provider.client.kind is Kind.OIDC else None,
+            browser=self._ring.browser_tag(bound.binding),
+            nonce=bound.nonce if provider.client.kind is Kind.OIDC else None,
             address=caller.address,
             user_agent=caller.user_agent,
         )
@@ -242,7 +204,7 @@ class Login:
         return session
 
     async def _identify(
-        self, provider: Provider, attempt: LoginAttempt, grant: Grant, nonce: Nonce
+        self, provider: Provider, bound: BoundAttempt, grant: Grant
     ) -> tuple[Identity, Mapping[str, object]]:
         """Say who logged in: the ID token is believed before any token is used (E6, G1)."""
         client = provider.client
@@ -254,55 +216,15 @@ class Login:
         identity = id_token.check_id_token(
             await provider.verify(grant.id_token),
             client,
-            nonce=nonce,
+            nonce=bound.nonce,
             access_token=grant.access_token,
             now=self._clock.now(),
-            attempt=attempt,
+            attempt=bound.attempt,
         )
         info = {}
         if client.fetch_userinfo:
             info = await provider.userinfo(grant.access_token, identity.subject)
         return identity, claims.user_claims(identity.claims, info)
-
-    def resume(self, text: str) -> Resumption:
-        """Read what a `StateRefused` gave the browser; raises `Refused(STATE_UNKNOWN)`."""
-        try:
-            _, plain = self._ring.open_envelope("resume", text)
-        except CannotOpen:
-            raise Refused(Code.STATE_UNKNOWN) from None
-        return_to, provider, restarts, code, issued_at = json.loads(plain)
-        if not 0 <= self._clock.now() - issued_at <= _RESUME_TTL:
-            raise Refused(Code.STATE_EXPIRED)
-        return Resumption(return_to, provider, restarts, Code(code))
-
-    def _state_refused(self, code: Code, attempt: LoginAttempt) -> StateRefused:
-        parts = [attempt.return_to, attempt.provider, attempt.restarts, code.value]
-        plain = json.dumps([*parts, self._clock.now()]).encode()
-        return StateRefused(code, self._ring.seal_envelope("resume", plain))
-
-    def _open_state(self, state: str) -> tuple[str, bytes, LoginAttempt]:
-        try:
-            key_id, plain = self._ring.open_envelope("state", state)
-        except CannotOpen:
-            now = self._clock.now()
-            nowhere = LoginAttempt(
-                attempt_id="",
-                provider=self.default_provider,
-                return_to=self.policy.default_return_to,
-                issued_at=now,
-            )
-            raise self._state_refused(Code.STATE_UNKNOWN, nowhere) from None
-        return key_id, plain[:32], attempts.decode(plain[32:])
-
-    def _tag(self, key_id: str, binding: LoginBinding, attempt_id: str) -> bytes:
-        return self._ring.derive(key_id, "state-binding", binding, attempt_id)
-
-    def _verifier(self, key_id: str, binding: LoginBinding, attempt: LoginAttempt) -> CodeVerifier:
-        octets = self._ring.derive(key_id, "pkce", binding, attempt.attempt_id)
-        return CodeVerifier(b64(octets))
-
-    def _nonce(self, key_id: str, binding: LoginBinding, attempt: LoginAttempt) -> Nonce:
-        return Nonce(b64(self._ring.derive(key_id, "nonce", binding, attempt.attempt_id)))
 
     def _record(
         self,

@@ -129,7 +129,8 @@ class Pipeline:
             self._site.origin,
             session_used=route.access is not Access.PUBLIC,
         )
-        return Reply(answer.status, fields, answer.body)
+        mine = (b"x-request-id", caller.request_id.encode())
+        return Reply(answer.status, (*fields, mine), answer.body)
 
     async def _session(self, request: BrowserRequest, route: Route) -> Session | None:
         if route.access is Access.PUBLIC:

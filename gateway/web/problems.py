@@ -110,8 +110,6 @@ PROBLEMS: dict[Code, Problem] = {
     if code.value.startswith("id_token.")
 }
 
-VARY: Field = (b"vary", b"Cookie, Origin, Sec-Fetch-Site, Sec-Fetch-Mode")
-
 
 def wants_page(request: BrowserRequest) -> bool:
     """Whether a person looks at the answer: a navigation, or an old browser asking for HTML."""
@@ -124,7 +122,7 @@ def wants_page(request: BrowserRequest) -> bool:
 def json_reply(status: int, members: dict[str, object], *more: Field, secure: bool) -> Reply:
     """Return a JSON answer that no cache keeps."""
     body = json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()
-    fields = ((b"content-type", b"application/json"), VARY, *page_fields(secure=secure), *more)
+    fields = ((b"content-type", b"application/json"), *page_fields(secure=secure), *more)
     return Reply(status, fields, body)
 
 
@@ -142,7 +140,7 @@ def describe(
     retry: Fields = ()
     if isinstance(failure, Unavailable):
         retry = ((b"retry-after", str(failure.retry_after).encode()),)
-    common = (VARY, *page_fields(secure=secure), *retry, *more)
+    common = (*page_fields(secure=secure), *retry, *more)
     if wants_page(request):
         page = _page(failure, problem, request_id, login_url)
         return Reply(problem.status, ((b"content-type", pages.HTML), *common), page)

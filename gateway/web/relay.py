@@ -8,7 +8,7 @@ from typing import cast
 from starlette.types import Receive, Scope, Send
 
 from gateway.edge.messages import Body, BrowserRequest, Reply
-from gateway.errors import Code, GatewayError
+from gateway.errors import Code, GatewayError, Refused
 from gateway.web.connection import Connection
 from gateway.web.pipeline import Pipeline
 from gateway.web.problems import describe
@@ -27,10 +27,13 @@ class ClientGone(Exception):
 class Relay:
     """The ASGI application for browsers."""
 
-    def __init__(self, pipeline: Pipeline, observe: Observe, *, secure: bool) -> None:
+    def __init__(
+        self, pipeline: Pipeline, observe: Observe, *, secure: bool, max_body: int | None
+    ) -> None:
         self._pipeline = pipeline
         self._observe = observe
         self._secure = secure
+        self._max_body = max_body  # octets; None lets each upstream decide
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request; everything else is not spoken here."""
@@ -56,7 +59,7 @@ class Relay:
     ) -> None:
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        body = _body(receive) if _has_body(request) else None
+        body = _body(receive, self._max_body) if _has_body(request) else None
         try:
             answer = await self._pipeline.handle(request, body)
         except (ClientGone, asyncio.CancelledError):
@@ -102,11 +105,16 @@ def _has_body(request: BrowserRequest) -> bool:
     return any(name in (b"content-length", b"transfer-encoding") for name, _ in request.fields)
 
 
-async def _body(receive: Receive) -> Body:
+async def _body(receive: Receive, most: int | None) -> Body:
+    left = most
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
+        if left is not None:
+            left -= len(message.get("body", b""))
+            if left < 0:
+                raise Refused(Code.BODY_TOO_LARGE)
         if message.get("body"):
             yield message["body"]
         if not message.get("more_body"):

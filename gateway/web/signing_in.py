@@ -8,7 +8,8 @@ from gateway.edge.messages import Field, Fields, Reply
 from gateway.edge.return_to import check_return_to
 from gateway.errors import Code, Refused
 from gateway.oidc.authorization import LoginWish, read_wish
-from gateway.session.login import MAX_RESTARTS, Login, LoginDenied, StateRefused
+from gateway.session.attempts import MAX_RESTARTS, StateRefused
+from gateway.session.login import Login, LoginDenied
 from gateway.session.manager import Sessions
 from gateway.web import pages
 from gateway.web.asking import Asking
@@ -38,7 +39,7 @@ class SigningIn:
         This request comes from our own hop page, so it carries the Strict session cookie that the
         callback could not see.
         """
-        resumption = self._login.resume(wish.resume or "")
+        resumption = self._login.attempts.resume(wish.resume or "")
         return_to = str(check_return_to(resumption.return_to, self._site.origin))
         if await self._sessions.open(asking.session_cookie(), extend=False) is not None:
             return self._redirect(return_to)

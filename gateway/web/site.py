@@ -27,7 +27,6 @@ class Site:
     forwarded: ForwardedPolicy
     login_cookie_age: int  # seconds
     errors_to: ErrorsTo = ErrorsTo.PAGE
-    max_body: int | None = None  # octets towards an upstream; None lets the upstream decide
 
     @property
     def authority(self) -> bytes:

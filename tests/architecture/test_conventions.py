@@ -15,20 +15,24 @@ PACKAGE = ROOT / "gateway"
 MAX_LINES = 320
 
 MUTABLE_DATACLASSES: dict[str, str] = {
-    # "path::Class": "why it has to change after it was made"
+    # The development identity provider's memory: what was spent, revoked or logged in.
+    "dev/browser_sessions.py::BrowserSession": "a browser logs in and out there",
+    "dev/records.py::Grant": "is revoked as a whole",
+    "dev/records.py::AuthorizationCode": "is spent once",
+    "dev/records.py::Token": "is spent and revoked",
 }
 
 MADE_ONLY_IN: dict[str, set[str]] = {
     # A narrow type is a promise, kept by the one function that makes it: whoever holds a value
     # may skip the check. So it is made in one module, which is small enough to read.
     "Target": {"edge/target.py"},
-    "PublicOrigin": {"edge/host.py"},
+    "PublicOrigin": {"edge/host.py", "config/network.py"},  # a stand-in, when it is a mistake
     "SafeReturnTo": {"edge/return_to.py"},
     "Endpoint": {"edge/routes.py"},
     "UpstreamRequest": {"edge/rewrite.py"},
     "AuthorizationCode": {"oidc/callback.py"},
     "AuthorizationCodeValue": {"oidc/callback.py"},
-    "Metadata": {"oidc/metadata.py"},
+    "Metadata": {"oidc/metadata.py", "config/providers.py"},  # published, or configured
     "Identity": {"oidc/id_token.py"},
     "Grant": {"oidc/token_endpoint.py"},
     "SignedToken": {"adapters/jose.py"},
@@ -36,14 +40,16 @@ MADE_ONLY_IN: dict[str, set[str]] = {
     "SessionHandle": {"session/sealing.py"},
     "LoginBinding": {"session/sealing.py"},
     "IndexName": {"session/sealing.py"},
-    "CodeVerifier": {"session/login.py"},
+    "BoundAttempt": {"session/attempts.py"},
+    "CodeVerifier": {"session/attempts.py"},
+    "Settings": {"config/building.py"},
     "Listed": {"session/manager.py"},
     "SessionId": {"session/manager.py"},
     # The store hands lookup ids back as it was given them.
     "LookupId": {"session/sealing.py", "adapters/redis_store.py"},
     # Made at a login, opened from the store.
     "Facts": {"session/login.py", "session/codec.py"},
-    "Nonce": {"session/login.py", "session/codec.py"},
+    "Nonce": {"session/attempts.py", "session/codec.py"},
     "Session": {"session/manager.py", "session/codec.py"},
     "Tokens": {"session/login.py", "session/codec.py"},
     # Granted by a provider, opened from the store.
@@ -53,6 +59,8 @@ MADE_ONLY_IN: dict[str, set[str]] = {
     # Sealed by us, read back from the store.
     "StoredRecord": {"session/codec.py", "adapters/redis_scripts.py"},
 }
+
+THE_OTHER_SIDE = "dev/"  # a provider has codes and grants of its own
 
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "stuff", "base"}
 
@@ -191,6 +199,7 @@ def test_a_narrow_type_is_made_in_its_one_place(narrow: str) -> None:
     makers = {
         module.name
         for module in MODULES
+        if not module.name.startswith(THE_OTHER_SIDE)
         for node in ast.walk(module.tree)
         if isinstance(node, ast.Call) and narrow in _made_by(node)
     }
@@ -229,7 +238,7 @@ def test_only_the_composition_chooses_an_implementation(module: Module) -> None:
 
 
 def test_every_port_has_an_implementation() -> None:
-    assert set(IMPLEMENTATIONS.values()) == PORTS.keys()
+    assert set().union(*IMPLEMENTATIONS.values()) == PORTS.keys()
 
 
 def test_the_import_contracts_hold() -> None:
@@ -262,17 +271,20 @@ def _ports() -> dict[str, frozenset[str]]:
     }
 
 
-def _implementations() -> dict[str, str]:
-    """Adapter classes with all methods of a port; ports are not inherited from here."""
-    found = {}
-    for module in MODULES:
-        if not module.name.startswith("adapters/"):
-            continue
-        for node in _classes(module):
-            for port, methods in PORTS.items():
-                if not node.name.startswith("_") and methods <= _methods(node):
-                    found[node.name] = port
-    return found
+def _implementations() -> dict[str, set[str]]:
+    """Adapter classes and the ports they have all methods of; ports are not inherited from."""
+    classes = {
+        node.name: _methods(node)
+        for module in MODULES
+        if module.name.startswith("adapters/")
+        for node in _classes(module)
+        if not node.name.startswith("_")
+    }
+    ports = {
+        name: {port for port, wanted in PORTS.items() if wanted <= methods}
+        for name, methods in classes.items()
+    }
+    return {name: found for name, found in ports.items() if found}
 
 
 PORTS = _ports()

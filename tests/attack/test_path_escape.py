@@ -44,6 +44,10 @@ AMBIGUOUS = [
     b"/bff//session",
     b"/api;x/admin/users",
     b"/api/admin;x=1/users",
+    b"/api/ADMIN/users",
+    b"/API/admin/users",
+    b"/api/%41dmin/users",
+    b"/BFF/session",
 ]
 
 

@@ -83,6 +83,10 @@ def open_to_everybody(folder: Path) -> None:
     folder.chmod(0o777)
 
 
+def open_files(pid: int | None) -> set[Path]:
+    return {descriptor.resolve() for descriptor in Path(f"/proc/{pid}/fd").iterdir()}
+
+
 async def test_a_clean_stop_loses_nothing(folder: Path) -> None:
     async with started(folder) as valkey:
         await put(valkey)
@@ -255,3 +259,10 @@ async def test_the_server_of_a_killed_gateway_ends_and_the_next_gateway_finds_th
         await until(lambda: attached.pid is not None)
         async with started(folder) as third:
             assert await found(third) == RECORD
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+async def test_the_server_itself_holds_the_lock_on_its_folder(folder: Path) -> None:
+    """Its gateway may be dead while it writes its last octets: a second writer would ruin them."""
+    async with started(folder) as valkey:
+        assert folder / "lock" in open_files(valkey.pid)

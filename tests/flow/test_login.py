@@ -11,9 +11,11 @@ PLAIN = {
     "client_id": "spa",
     "client_secret": {"env": "CLIENT_SECRET"},
     "scopes": ["read:user"],
-    "authorization_endpoint": "https://id.example/authorize",
-    "token_endpoint": "https://id.example/token",
-    "userinfo_endpoint": "https://id.example/userinfo",
+    "endpoints": {
+        "authorization_endpoint": "https://id.example/authorize",
+        "token_endpoint": "https://id.example/token",
+        "userinfo_endpoint": "https://id.example/userinfo",
+    },
     "subject_claim": "id",
 }
 

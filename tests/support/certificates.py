@@ -20,12 +20,15 @@ class Certificates:
     key: Path
 
 
-def make_certificates(folder: Path) -> Certificates:
-    """Write a new authority and a server certificate into the folder."""
+def make_certificates(folder: Path, name: str = "localhost") -> Certificates:
+    """Write a new authority and a server certificate for the name into the folder."""
     ca_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gateway test authority")])
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = dt.datetime.now(dt.UTC)  # noqa: TID251 - certificates use the real clock
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    names: list[x509.GeneralName] = [x509.DNSName(name)]
+    if name == "localhost":
+        names.append(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
+    now = dt.datetime.now(dt.UTC)
 
     def unsigned(subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
         return (
@@ -48,10 +51,8 @@ def make_certificates(folder: Path) -> Certificates:
     authority = unsigned(ca_name, ca_key).add_extension(
         x509.BasicConstraints(ca=True, path_length=0), critical=True
     )
-    loopback = ipaddress.ip_address("127.0.0.1")
-    server = unsigned(name, server_key).add_extension(
-        x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(loopback)]),
-        critical=False,
+    server = unsigned(subject, server_key).add_extension(
+        x509.SubjectAlternativeName(names), critical=False
     )
     made = Certificates(folder / "ca.pem", folder / "server.pem", folder / "server.key")
     pem = serialization.Encoding.PEM

@@ -296,6 +296,10 @@ def test_an_answer_of_a_session_is_stored_by_nobody_o1(upstream: Fields) -> None
     assert without_defaults(fields) == [(b"cache-control", b"no-store"), (b"vary", b"Cookie")]
 
 
+def test_a_name_of_128_octets_is_long_enough_and_passes() -> None:
+    assert sent((b"a" * 128, b"1")) == ((b"a" * 128, b"1"),)
+
+
 def test_a_public_answer_keeps_its_caching_and_vary() -> None:
     caching = ((b"cache-control", b"public"), (b"age", b"1"), (b"expires", b"x"))
     vary = ((b"vary", b"Accept"), (b"vary", b"Origin"))

@@ -359,8 +359,10 @@ def test_an_answer_comes_back_in_public_terms_k7() -> None:
         (b"set-cookie", b"a=1"),
         (b"set-cookie", b"__Host-Http-session=evil"),
         (b"server", b"orders"),
+        (b"content-type", b"text/plain; charset=utf-8"),
         (b"content-length", b"0"),
     )
+    assert values(fields, b"content-type") == [b"text/plain; charset=utf-8"]
     assert values(fields, b"location") == [b"/api/orders/7"]
     assert values(fields, b"content-location") == [b"/api/orders/7"]
     assert values(fields, b"set-cookie") == [b"a=1"]
@@ -389,7 +391,9 @@ def test_two_equal_locations_are_one_and_two_others_are_a_split_answer() -> None
 
 @pytest.mark.parametrize(("status", "kept"), [(204, []), (200, [b"0"]), (304, [b"0"])])
 def test_no_length_is_said_where_there_can_be_no_content_m9(status: int, kept: list[bytes]) -> None:
-    assert values(answered(status, (b"content-length", b"0")), b"content-length") == kept
+    fields = answered(status, (b"content-length", b"0"), (b"etag", b'"x"'))
+    assert values(fields, b"content-length") == kept
+    assert values(fields, b"etag") == [b'"x"']
 
 
 def test_a_public_answer_may_be_stored() -> None:

@@ -14,6 +14,7 @@ from gateway.oidc.callback import (
     match_callback,
     read_answer,
 )
+from gateway.oidc.metadata import Metadata
 from gateway.secret import AuthorizationCodeValue
 
 from tests.unit.oidc.examples import ATTEMPT, CLIENT, ISSUER, METADATA, refused
@@ -126,15 +127,10 @@ def test_e11_nothing_a_stranger_wrote_is_shown() -> None:
     answer = read_answer(
         b"state=secret-state&error=evil-error&error_description=evil-words&iss=evil-iss"
     )
-    for shown in (repr(answer), str(vars_of(answer))):
-        assert "evil-words" not in shown
     assert "evil" not in repr(answer)
     assert "secret" not in repr(answer)
+    assert "evil-words" not in f"{answer.state} {answer.error} {answer.iss} {answer.code}"
     assert "c0de" not in repr(read_answer(b"state=s&code=c0de"))
-
-
-def vars_of(answer: Answer) -> list[str | None]:
-    return [answer.state, answer.error, answer.iss]
 
 
 # -- matching ----------------------------------------------------------------------------------
@@ -162,9 +158,8 @@ def test_e7_a_provider_that_does_not_name_itself_is_believed_by_its_redirect_uri
         ISSUER + "%20",
     ],
 )
-@pytest.mark.parametrize("metadata", [METADATA, NAMES_ITSELF])
-def test_e7_an_answer_of_another_issuer_is_refused(iss: str, metadata: object) -> None:
-    published = NAMES_ITSELF if metadata is NAMES_ITSELF else METADATA
+@pytest.mark.parametrize("published", [METADATA, NAMES_ITSELF], ids=["silent", "names itself"])
+def test_e7_an_answer_of_another_issuer_is_refused(iss: str, published: Metadata) -> None:
     for answer in (Answer("st", code=CODE, iss=iss), Answer("st", error="access_denied", iss=iss)):
         with refused(Code.CALLBACK_ISSUER):
             match_callback(answer, ATTEMPT, CLIENT, published)

@@ -1,0 +1,4 @@
+"""The development world: an identity provider, a sample API and a sample app, all in memory.
+
+Nothing here is part of a deployment; only the `dev` command and the tests import it.
+"""

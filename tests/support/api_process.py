@@ -1,0 +1,33 @@
+"""The sample API as a program of its own, trusting a provider by its published keys.
+
+    python -m tests.support.api_process PORT ISSUER JWKS_URI AUDIENCE
+"""
+
+import asyncio
+import json
+import sys
+import urllib.request
+from typing import Any
+
+import uvicorn
+
+from gateway.dev.sample_api import create_sample_api
+
+
+def main() -> None:
+    port, issuer, jwks_uri, audience = sys.argv[1:]
+
+    def fetch() -> dict[str, Any]:
+        with urllib.request.urlopen(jwks_uri, timeout=5) as answer:  # noqa: S310  loopback
+            keys: dict[str, Any] = json.load(answer)
+            return keys
+
+    async def keys() -> dict[str, Any]:
+        return await asyncio.to_thread(fetch)
+
+    api = create_sample_api(issuer=issuer, audience=audience, keys=keys)
+    uvicorn.run(api, host="127.0.0.1", port=int(port), log_level="warning")
+
+
+if __name__ == "__main__":
+    main()
