@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -12,9 +12,11 @@ from rich.table import Table
 
 from gateway import __version__, config
 from gateway import app as composition
-from gateway.dev import world
 from gateway.errors import Misconfigured
 from gateway.settings import Settings
+
+if TYPE_CHECKING:
+    from gateway.dev.world import Prepared
 
 app = typer.Typer(
     name="gateway",
@@ -66,11 +68,13 @@ def dev(
     ] = Path(".gateway"),
 ) -> None:
     """Everything on this machine: store, identity provider with test users, API, app, gateway."""
+    from gateway.dev import world  # noqa: PLC0415  production never loads the development world
+
     ports = world.Ports(port, provider_port, api_port, admin_port)
-    _busy_ports(ports)
+    _stop_if_busy(world.busy(ports))
     prepared = world.prepare(directory, ports)
     settings = _load(prepared.config_file)
-    _welcome(prepared, ports)
+    _welcome(prepared)
     _serve(settings, prepared)
     typer.echo("\nStopped. Sessions and keys stay in " + str(directory.resolve()))
 
@@ -95,7 +99,7 @@ def _load(config_file: Path) -> Settings:
     return settings
 
 
-def _serve(settings: Settings, prepared: world.Prepared | None = None) -> None:
+def _serve(settings: Settings, prepared: "Prepared | None" = None) -> None:
     listeners = prepared.listeners() if prepared else ()
     try:
         composition.start(settings, *listeners)
@@ -110,8 +114,7 @@ def _serve(settings: Settings, prepared: world.Prepared | None = None) -> None:
         sys.exit(130)
 
 
-def _busy_ports(ports: world.Ports) -> None:
-    busy = world.busy(ports)
+def _stop_if_busy(busy: list[tuple[str, int]]) -> None:
     if not busy:
         return
     for option, port in busy:
@@ -127,7 +130,8 @@ def _in_brief(settings: Settings) -> str:
     return f"{settings.public_origin}, providers: {providers}, routes: {len(settings.routes)}"
 
 
-def _welcome(prepared: world.Prepared, ports: world.Ports) -> None:
+def _welcome(prepared: "Prepared") -> None:
+    ports = prepared.ports
     table = Table(show_header=False, box=None, padding=(0, 2))
     table.add_row("[bold]Open[/]", f"[bold green]http://localhost:{ports.gateway}[/]")
     table.add_row("Log in as", ", ".join(prepared.account_names) + "  (one click, no password)")

@@ -4,12 +4,12 @@ Every method may raise `Unavailable`, and nothing else, when the world fails. Fa
 `tests/support` and pass the same contract suites as the adapters (`tests/contract`).
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType, Protocol
 
-from gateway.edge.messages import Body, Fields, UpstreamRequest
+from gateway.edge.messages import Body, Fields, Stream, UpstreamRequest
 from gateway.errors import Code
 from gateway.oidc.back_channel import BackChannelAnswer, BackChannelRequest
 from gateway.oidc.keys import Algorithm, JwksDocument, KeySet, SignedToken
@@ -208,7 +208,7 @@ class UpstreamAnswer:
 
     status: int
     fields: Fields
-    body: AsyncGenerator[bytes, None]
+    body: Stream
 
 
 class Upstream(Protocol):

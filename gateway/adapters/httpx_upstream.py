@@ -7,8 +7,9 @@ decodes nothing. The target goes out as the octets that were routed, not as http
 
 import contextlib
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import httpx2
 
@@ -62,23 +63,28 @@ class HttpxUpstream:
         with _translated():
             response = await self._transport.handle_async_request(outgoing)
         fields = tuple((name.lower(), value) for name, value in response.headers.raw)
-        return UpstreamAnswer(response.status_code, fields, _stream(response))
+        return UpstreamAnswer(response.status_code, fields, _Answer(response))
 
     async def aclose(self) -> None:
         """Close every connection."""
         await self._transport.aclose()
 
 
-async def _stream(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
-    """Yield the octets as they came, undecoded; closing it closes the exchange."""
-    try:
+class _Answer:
+    """The octets as they came, undecoded; closing it closes the exchange, begun or not."""
+
+    def __init__(self, response: httpx2.Response) -> None:
+        self._response = response
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        stream = cast("httpx2.AsyncByteStream", self._response.stream)
         with _translated():
-            stream = response.stream
-            if isinstance(stream, AsyncIterator) or hasattr(stream, "__aiter__"):
-                async for piece in stream:
-                    yield piece
-    finally:
-        await response.aclose()
+            async for piece in stream:
+                yield piece
+
+    async def aclose(self) -> None:
+        with _translated():
+            await self._response.aclose()
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """Where the gateway is: its origin, its listeners, the proxies before it, and what is itself."""
 
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from gateway.config.findings import Path, Report
 from gateway.config.sections import AdminSection, Basics, ListenSection
@@ -127,21 +127,25 @@ def own_places(origin: PublicOrigin, listen: Listen, admin: AdminListen) -> tupl
     )
 
 
-def _spelled(host: str) -> str:
+def _address(host: str) -> IPv4Address | IPv6Address | None:
     try:
-        return ip_address(host.strip("[]")).compressed
+        address = ip_address(host.strip("[]"))
     except ValueError:
-        return host.lower()
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+def _spelled(host: str) -> str:
+    address = _address(host)
+    return host.lower() if address is None else address.compressed
 
 
 def _is_loopback(host: str) -> bool:
-    name = host.strip("[]").lower()
-    if name == "localhost" or name.endswith(".localhost"):
+    if host.lower() == "localhost" or host.lower().endswith(".localhost"):
         return True
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return False
+    address = _address(host)
+    return address is not None and address.is_loopback
 
 
 def _is_here(host: str) -> bool:

@@ -147,10 +147,10 @@ class ProviderSection(Section):
         description="The authentication contexts to ask for when a login names none.",
     )
     post_logout_redirect_uri: Line = Field(
-        default="/",
+        default="/bff/logged-out",
         description="Where the provider sends the browser after a logout: a path of the public "
-        "origin. Register the whole address there. `/bff/logged-out` goes on to where the app "
-        "asked to.",
+        "origin. Register the whole address there. The default checks that the logout was ours "
+        "and goes on to where the app asked to.",
     )
     send_id_token_hint: bool = Field(
         default=True,

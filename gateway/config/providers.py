@@ -1,6 +1,7 @@
 """Identity providers: from their sections to `Client`s, which are confidential ones only (A1)."""
 
 import re
+from dataclasses import replace
 
 from gateway.config.findings import Path, Report
 from gateway.config.provider_section import EndpointsSection, ProviderSection
@@ -74,11 +75,12 @@ def _client(
     private_key = references.text(section.private_key, (*path, "private_key"))
     _check_credentials(section, secret, private_key, path, report)
     endpoints = _endpoints(section.endpoints, kind, path, report)
+    issuer = _issuer(section, kind, endpoints, path, report)
     try:
         return Client(
             provider=name,
             kind=kind,
-            issuer=_issuer(section, kind, endpoints, path, report),
+            issuer=issuer,
             client_id=section.client_id,
             auth=ClientAuth(section.client_auth),
             secret=ClientSecret(secret) if secret else None,
@@ -92,7 +94,7 @@ def _client(
             trusted_audiences=frozenset(section.trusted_audiences),
             leeway=section.leeway,
             subject_claim=section.subject_claim or ("sub" if kind is Kind.OIDC else "id"),
-            endpoints=endpoints if kind is Kind.OAUTH2 else None,
+            endpoints=_pinned(endpoints, kind, issuer),
             fetch_userinfo=section.fetch_userinfo,
             extra_parameters=tuple(section.extra_parameters.items()),
             acr_values=tuple(section.acr_values),
@@ -209,6 +211,12 @@ def _endpoints(
         userinfo_endpoint=section.userinfo_endpoint,
         revocation_endpoint=section.revocation_endpoint,
     )
+
+
+def _pinned(endpoints: Metadata | None, kind: Kind, issuer: str) -> Metadata | None:
+    if endpoints is None or kind is not Kind.OAUTH2:
+        return None
+    return replace(endpoints, issuer=issuer)
 
 
 def _after_logout(

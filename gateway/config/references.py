@@ -116,8 +116,12 @@ class References:
 
 def _named(place: FilePath, name: str) -> str:
     # A bare word may be the secret itself; a path, or a name with an ending, hardly is.
-    is_path = _FILE.fullmatch(str(place)) and ("/" in name or "." in name)
-    return str(place) if is_path else f"of that name in {place.parent}"
+    is_path = ("/" in name or "." in name) and "://" not in name and "@" not in name
+    return (
+        str(place)
+        if is_path and _FILE.fullmatch(str(place))
+        else "of that name beside the configuration file"
+    )
 
 
 def _without_line_break(octets: bytes) -> bytes:

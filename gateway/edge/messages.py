@@ -9,10 +9,27 @@ Facts about fields (RFC 9110 section 5) that the rest of the code relies on:
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 Field = tuple[bytes, bytes]
 Fields = tuple[Field, ...]
 Body = AsyncIterator[bytes]
+
+
+class Stream(Protocol):
+    """A body that can be given up: `aclose` ends the exchange behind it, begun or not.
+
+    An async generator is no such thing: closing one that was never begun runs none of its code,
+    and the connection behind it would be lost to its pool.
+    """
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield the body piece by piece."""
+        ...
+
+    async def aclose(self) -> None:
+        """End the exchange; harmless when it has ended."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,5 +75,5 @@ class Reply:
 
     status: int
     fields: Fields = ()
-    body: bytes | Body = b""
+    body: bytes | Stream = b""
     note: Mapping[str, str] = field(default_factory=dict)  # for the access log, never sent

@@ -163,14 +163,27 @@ def check_method(route: Route, method: str) -> None:
     if method in route.methods or (method == "HEAD" and "GET" in route.methods):
         return
     if method in _IMPLEMENTED:
-        raise Refused(Code.METHOD_NOT_ALLOWED, "This method is not allowed here.")
+        raise MethodNotAllowed(allowed_methods(route))
     raise Refused(Code.METHOD_NOT_IMPLEMENTED, "This method is not supported.")
 
 
-def allow_field(route: Route) -> Field:
-    """Return the Allow field that a 405 must carry (RFC 9110 section 15.5.6)."""
+def allowed_methods(route: Route) -> tuple[str, ...]:
+    """Return what the route answers to, for the Allow field (RFC 9110 section 10.2.1)."""
     allowed = route.methods | {"HEAD"} if "GET" in route.methods else route.methods
-    return (b"allow", ", ".join(sorted(allowed - _NEVER)).encode())
+    return tuple(sorted(allowed - _NEVER))
+
+
+def allow_field(allowed: Iterable[str]) -> Field:
+    """Return the Allow field, which a 405 must carry (RFC 9110 section 15.5.6)."""
+    return (b"allow", ", ".join(allowed).encode())
+
+
+class MethodNotAllowed(Refused):
+    """There is something here, but not for this method; `allowed` says for which."""
+
+    def __init__(self, allowed: Iterable[str]) -> None:
+        super().__init__(Code.METHOD_NOT_ALLOWED, "This method is not allowed here.")
+        self.allowed = tuple(allowed)
 
 
 def check_scopes(route_to: ToUpstream, granted: frozenset[str]) -> None:

@@ -21,6 +21,7 @@ from gateway.session.sealing import CannotOpen, KeyRing, b64
 MAX_RESTARTS = 1  # a login restarts itself once, then explains itself
 _RESUME_TTL = 600.0  # seconds; as long as a person may look at the hop page
 _TAG_OCTETS = 32
+CLOCK_SKEW = 60.0  # seconds two replicas' clocks may differ by
 
 
 class StateRefused(Refused):
@@ -39,6 +40,7 @@ class Resumption:
     provider: str
     restarts: int
     code: Code
+    is_readable: bool  # False: the state did not open, so it cannot have counted anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class Attempts:
         try:
             key_id, plain = self._ring.open_envelope("state", state)
         except CannotOpen:
-            raise self.refused(Code.STATE_UNKNOWN, self._nowhere) from None
+            raise self.refused(Code.STATE_UNKNOWN, self._nowhere, is_readable=False) from None
         tag, attempt = plain[:_TAG_OCTETS], codec.decode(plain[_TAG_OCTETS:])
         if binding is None or not hmac.compare_digest(tag, self._tag(key_id, binding, attempt)):
             raise self.refused(Code.STATE_UNKNOWN, attempt)
@@ -83,9 +85,11 @@ class Attempts:
             raise self.refused(Code.STATE_EXPIRED, attempt)
         return self._bound(key_id, binding, attempt)
 
-    def refused(self, code: Code, attempt: LoginAttempt) -> StateRefused:
+    def refused(
+        self, code: Code, attempt: LoginAttempt, *, is_readable: bool = True
+    ) -> StateRefused:
         """Return the refusal of an attempt, with a way on for the person behind it."""
-        parts = [attempt.return_to, attempt.provider, attempt.restarts, code.value]
+        parts = [attempt.return_to, attempt.provider, attempt.restarts, code.value, is_readable]
         plain = json.dumps([*parts, self._clock.now()]).encode()
         return StateRefused(code, self._ring.seal_envelope("resume", plain))
 
@@ -95,10 +99,10 @@ class Attempts:
             _, plain = self._ring.open_envelope("resume", text)
         except CannotOpen:
             raise Refused(Code.STATE_UNKNOWN) from None
-        return_to, provider, restarts, code, issued_at = json.loads(plain)
-        if not 0 <= self._clock.now() - issued_at <= _RESUME_TTL:
+        return_to, provider, restarts, code, is_readable, issued_at = json.loads(plain)
+        if not -CLOCK_SKEW <= self._clock.now() - issued_at <= _RESUME_TTL:
             raise Refused(Code.STATE_EXPIRED)
-        return Resumption(return_to, provider, restarts, Code(code))
+        return Resumption(return_to, provider, restarts, Code(code), is_readable)
 
     def _tag(self, key_id: str, binding: LoginBinding, attempt: LoginAttempt) -> bytes:
         return self._ring.derive(key_id, "state-binding", binding, attempt.attempt_id)

@@ -13,10 +13,12 @@ from gateway.oidc.id_token import Identity
 from gateway.oidc.token_endpoint import Grant
 from gateway.ports import AuditEvent, AuditLog, AuditName, Caller, Outcome
 from gateway.secret import LoginBinding
-from gateway.session.attempts import Attempts, BoundAttempt
+from gateway.session.attempts import MAX_RESTARTS, Attempts, BoundAttempt, Resumption
 from gateway.session.manager import Sessions
 from gateway.session.model import Facts, Session, Tokens
 from gateway.session.provider import Provider
+
+_RESTART_EVERY = 120.0  # seconds between restarts of a login whose state nobody can read
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,20 @@ class Login:
         )
         self._record(AuditName.LOGIN_STARTED, Outcome.SUCCESS, client.provider, caller)
         return Started(url, binding)
+
+    async def may_restart(self, resumption: Resumption, binding: LoginBinding | None) -> bool:
+        """Whether to try once more by itself, or to explain (no loops, whatever breaks them).
+
+        A state that opens counts its restarts. One that does not, because a provider damages it
+        or its key has gone, cannot: then this browser gets one restart in a while, and one that
+        keeps no cookies gets none.
+        """
+        if resumption.is_readable:
+            return resumption.restarts < MAX_RESTARTS
+        if binding is None:
+            return False
+        once = f"restart:{self._ring.browser_tag(binding)}"
+        return await self._sessions.store.claim(once, ttl=_RESTART_EVERY)
 
     async def complete(
         self, provider_name: str, parameters: bytes, binding: LoginBinding | None, caller: Caller

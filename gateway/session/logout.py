@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from gateway.errors import GatewayError
 from gateway.oidc import end_session
 from gateway.ports import AuditEvent, AuditLog, AuditName, Caller, Outcome
+from gateway.session.attempts import CLOCK_SKEW
 from gateway.session.manager import Sessions
 from gateway.session.model import Session
 from gateway.session.provider import Provider
@@ -70,7 +71,7 @@ class Logout:
             return None
         return_to, issued_at = json.loads(plain)
         age = self._sessions.clock.now() - issued_at
-        return str(return_to) if 0 <= age <= _RETURN_WITHIN else None
+        return str(return_to) if -CLOCK_SKEW <= age <= _RETURN_WITHIN else None
 
     async def aclose(self) -> None:
         """Wait a little for revocations under way."""

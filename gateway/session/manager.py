@@ -31,6 +31,7 @@ from gateway.session.model import Facts, Session, SessionId, SessionPolicy, Toke
 from gateway.session.sealing import CannotOpen, KeyRing, b64
 
 _SLIDE_AT_MOST_EVERY = 60.0  # seconds; a slide is a write, and one a minute is fine enough
+_PARALLEL_LOGINS = 5.0  # seconds between two logins of one browser that count as parallel
 _SUPERSEDED_FOR = 120.0  # seconds a request may be on its way while another tab logs in
 
 
@@ -172,10 +173,16 @@ class Sessions:
         ]
 
     async def end_others_in_browser(self, browser: str, keep: Session, caller: Caller) -> None:
-        """End every older session of this browser: at a login the old id is dead at once (D1)."""
+        """End every older session of this browser: at a login the old id is dead at once (D1).
+
+        Two tabs that log in at the same moment spare each other: nobody knows which of the two
+        answers the browser will take last, and a dead cookie would be a logout by accident.
+        """
         names = self.ring.index_names("browser", browser)
         async for listed in self._listed(names):
-            if listed.lookup != keep.lookup and listed.facts.browser == browser:
+            if listed.lookup == keep.lookup or listed.facts.browser != browser:
+                continue
+            if keep.facts.created_at - listed.facts.created_at > _PARALLEL_LOGINS:
                 await self.supersede(listed.lookup, listed.facts, caller)
 
     async def supersede(self, lookup: LookupId, facts: Facts, caller: Caller) -> None:
@@ -187,13 +194,18 @@ class Sessions:
         """Whether telling the browser to drop this dead cookie can do no harm.
 
         A request that left with the old cookie while another tab logged in must not delete the new
-        one: the answer names a cookie, not its value. For a while after a new login it stays.
+        one: the answer names a cookie, not its value. For a while after a new login it stays. So
+        does a cookie we cannot judge: signed under a key, or for a record in a format, that only
+        other replicas know while a new release or key is rolled out.
         """
         handle = self.ring.read_handle(cookie)
         if handle is None:
-            return True
+            return False
+        lookup = self.ring.lookup(handle)
         try:
-            return await self.store.claim(_superseded(self.ring.lookup(handle)), ttl=1.0)
+            if await self.store.read(lookup) is not None:
+                return False
+            return await self.store.claim(_superseded(lookup), ttl=1.0)
         except Unavailable:
             return False
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from gateway.edge.csrf import Guard, refuse_cross_site
 from gateway.edge.messages import Reply
+from gateway.edge.routes import MethodNotAllowed
 from gateway.errors import Code, Refused
 from gateway.web.account import Account
 from gateway.web.asking import Asking
@@ -61,11 +62,3 @@ class Endpoints:
             raise MethodNotAllowed(sorted(methods))
         refuse_cross_site(asking.request, asking.site.origin, entry.guard)
         return await entry.handler(asking, parameter)
-
-
-class MethodNotAllowed(Refused):
-    """The endpoint exists; `allowed` says what it answers to (RFC 9110 section 15.5.6)."""
-
-    def __init__(self, allowed: list[str]) -> None:
-        super().__init__(Code.METHOD_NOT_ALLOWED)
-        self.allowed = allowed

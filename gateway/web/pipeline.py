@@ -17,11 +17,13 @@ from gateway.edge.messages import Body, BrowserRequest, Fields, Reply
 from gateway.edge.routes import (
     Access,
     Endpoint,
+    MethodNotAllowed,
     Route,
     RouteTable,
     TokenKind,
     ToUpstream,
     allow_field,
+    allowed_methods,
     check_method,
     check_scopes,
 )
@@ -35,7 +37,7 @@ from gateway.session.model import Session
 from gateway.session.refresh import Refresher
 from gateway.web.account import LOGIN_URL, Account
 from gateway.web.asking import Asking
-from gateway.web.endpoints import Endpoints, MethodNotAllowed
+from gateway.web.endpoints import Endpoints
 from gateway.web.problems import describe, wants_page
 from gateway.web.site import Site
 from gateway.web.static import StaticAnswer, StaticFiles
@@ -92,7 +94,8 @@ class Pipeline:
             case Route() as route:
                 if request.method == "OPTIONS":
                     # Never passed on (L6), never a CORS permission (C9): there is one origin.
-                    return Reply(204, (allow_field(route), (b"cache-control", b"no-store")))
+                    allow = allow_field(allowed_methods(route))
+                    return Reply(204, (allow, (b"cache-control", b"no-store")))
                 check_method(route, request.method)
                 if isinstance(route.to, ToUpstream):
                     return await self.pass_on(request, target, route, route.to, body, caller)
@@ -122,13 +125,17 @@ class Pipeline:
             request_id=caller.request_id,
         )
         answer = await self._upstream.send(outgoing, body)
-        fields = rewrite.returning(
-            answer.status,
-            answer.fields,
-            route,
-            self._site.origin,
-            session_used=route.access is not Access.PUBLIC,
-        )
+        try:
+            fields = rewrite.returning(
+                answer.status,
+                answer.fields,
+                route,
+                self._site.origin,
+                session_used=route.access is not Access.PUBLIC,
+            )
+        except GatewayError:
+            await answer.body.aclose()  # or its connection would be lost to the pool
+            raise
         mine = (b"x-request-id", caller.request_id.encode())
         return Reply(answer.status, (*fields, mine), answer.body)
 
@@ -167,7 +174,7 @@ class Pipeline:
         login_url = LOGIN_URL if failure.code in _LOGIN_HELPS else None
         more: Fields = ()
         if isinstance(failure, MethodNotAllowed):
-            more = ((b"allow", ", ".join(failure.allowed).encode()),)
+            more = (allow_field(failure.allowed),)
         if failure.code is Code.SESSION_ENDED:
             cookie = read_cookie(request, self._site.cookies.session_name)
             more = (*more, *await self._account.forgetting(cookie))

@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
-from typing import cast
+from collections.abc import Callable
 
 from starlette.types import Receive, Scope, Send
 
@@ -131,7 +130,7 @@ async def _send(reply: Reply, request: BrowserRequest, send: Send) -> None:
         octets = b"" if request.method == "HEAD" else reply.body
         await send({"type": "http.response.body", "body": octets})
         return
-    stream = cast("AsyncGenerator[bytes, None]", reply.body)
+    stream = reply.body
     # The server writes Date itself; two would be one too many.
     start["headers"] = [field for field in reply.fields if field[0] != b"date"]
     try:

@@ -8,7 +8,7 @@ from gateway.edge.messages import Field, Fields, Reply
 from gateway.edge.return_to import check_return_to
 from gateway.errors import Code, Refused
 from gateway.oidc.authorization import LoginWish, read_wish
-from gateway.session.attempts import MAX_RESTARTS, StateRefused
+from gateway.session.attempts import StateRefused
 from gateway.session.login import Login, LoginDenied
 from gateway.session.manager import Sessions
 from gateway.web import pages
@@ -43,7 +43,8 @@ class SigningIn:
         return_to = str(check_return_to(resumption.return_to, self._site.origin))
         if await self._sessions.open(asking.session_cookie(), extend=False) is not None:
             return self._redirect(return_to)
-        if resumption.restarts >= MAX_RESTARTS:
+        binding = self._sessions.ring.read_binding(asking.login_cookie())
+        if not await self._login.may_restart(resumption, binding):
             raise Refused(resumption.code)
         again = LoginWish(provider=resumption.provider, return_to=return_to)
         return await self._start(asking, again, return_to, restarts=resumption.restarts + 1)

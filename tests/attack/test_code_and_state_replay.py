@@ -80,6 +80,39 @@ async def test_garbage_as_state_ends_in_one_login_never_in_a_loop() -> None:
     assert len(world.provider.authorizations) <= 1
 
 
+async def test_a_provider_that_damages_every_state_causes_no_loop() -> None:
+    world = World()
+    world.provider.change_callback = lambda answer: {**answer, "state": "damaged"}
+    browser = world.browser()
+    landed = await browser.navigate("/bff/login?return_to=/public/page")
+    assert landed.status == 400
+    assert "state.unknown" in landed.text
+    assert "/bff/login" in landed.text
+    assert len(world.provider.authorizations) == 2
+    assert world.provider.seen("/token") == 0
+
+
+async def test_two_tabs_that_finish_at_the_same_moment_do_not_end_each_other() -> None:
+    """Nobody knows which answer the browser takes last, so both cookies have to work."""
+    world = World()
+    browser = world.browser()
+    cookies = []
+    urls = []
+    for _ in range(2):
+        started = await browser.load("https://app.example/bff/login")
+        at_provider = await browser.load(started.one("location") or "")
+        urls.append(at_provider.one("location") or "")
+    for url in urls:
+        await browser.load(url, site="cross-site")
+        cookies.append(browser.cookies[SESSION])
+    for cookie in cookies:
+        browser.cookies[SESSION] = cookie
+        assert (await browser.fetch("/api/x")).status == 200
+    world.clock.advance(10)
+    await browser.navigate("/bff/login")  # the next login ends both
+    assert len(world.store.live_sessions()) == 1
+
+
 async def test_a_code_is_sent_with_the_verifier_of_its_own_attempt_only() -> None:
     """Two tabs, answers swapped: PKCE and state keep them apart (E1, E5)."""
     world = World()
@@ -106,6 +139,7 @@ async def test_twenty_tabs_all_log_in_and_the_cookie_stays_one_e5_b9() -> None:
         urls.append(at_provider.one("location") or "")
     assert list(browser.cookies) == [LOGIN]
     for number, url in enumerate(urls):
+        world.clock.advance(6)
         await browser.navigate(url, initiator="https://id.example")
         assert browser.url == f"https://app.example/public/{number}"
     assert (await browser.fetch("/bff/session")).json()["authenticated"] is True

@@ -34,6 +34,7 @@ async def test_a_second_login_gives_a_new_handle_and_the_old_one_is_dead_on_ever
     world = World(replicas=2)
     browser = await world.logged_in()
     old = browser.cookies[SESSION].value
+    world.clock.advance(10)
     await browser.navigate("/bff/login")
     assert browser.cookies[SESSION].value != old
     for gateway in world.gateways:
@@ -48,6 +49,7 @@ async def test_another_user_in_the_same_browser_inherits_nothing_d12() -> None:
     browser = await world.logged_in()
     old = browser.cookies[SESSION].value
     world.provider.subject = "grace"
+    world.clock.advance(10)
     await browser.navigate("/bff/login?prompt=login")
     assert (await browser.fetch("/bff/session")).json()["user"]["sub"] == "grace"
     assert [s["current"] for s in (await browser.fetch("/bff/sessions")).json()["sessions"]] == [

@@ -320,7 +320,7 @@ async def test_echo_takes_any_method_and_measures_the_body(api: Api, method: str
     assert answer.json()["method"] == method
     assert answer.json()["body"] == {
         "octets": 10,
-        "sha256": hashlib.sha256(b"0123456789").hexdigest(),
+        "sha256": hashlib.sha256(b"0123456789").hexdigest()[:8],
     }
 
 

@@ -105,6 +105,7 @@ async def test_who_ended_a_session_is_in_the_audit_log() -> None:
     laptop = await world.logged_in()
     await world.logged_in()
     await laptop.fetch("/bff/sessions", "DELETE")
+    world.clock.advance(10)
     await laptop.navigate("/bff/login")
     await laptop.fetch("/bff/logout", "POST")
     assert [line["by"] for line in world.audit("session.ended")] == [

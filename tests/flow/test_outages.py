@@ -91,6 +91,7 @@ async def test_a_late_401_does_not_delete_the_cookie_of_a_login_in_another_tab()
     world = World()
     browser = await world.logged_in()
     old = browser.cookies[SESSION]
+    world.clock.advance(10)
     await browser.navigate("/bff/login")
     new = browser.cookies[SESSION]
     browser.cookies[SESSION] = old  # the request had left before the login
@@ -105,10 +106,15 @@ async def test_a_broken_off_answer_is_broken_off_for_the_browser_too_m12() -> No
     world = World()
     browser = await world.logged_in()
 
-    async def breaks_off() -> object:
-        yield b"half"
-        raise Unavailable(Code.UPSTREAM_PROTOCOL)
-
-    world.api._stream = breaks_off  # type: ignore[method-assign,assignment]  # breaks half-way
+    world.api.pieces = (b"half", Unavailable(Code.UPSTREAM_PROTOCOL))
     with pytest.raises(Unavailable):
         await browser.fetch("/api/x")
+    assert world.api.closed == 1
+
+
+async def test_an_answer_that_is_refused_gives_its_connection_back() -> None:
+    world = World()
+    browser = await world.logged_in()
+    world.api.fields = ((b"x-broken", b"a\x00b"),)
+    assert (await browser.fetch("/api/x")).json()["code"] == "upstream.protocol"
+    assert world.api.closed == 1

@@ -1,11 +1,27 @@
 """A scripted API behind the gateway: the `Upstream` port, remembering all it was sent."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from gateway.edge.messages import Body, Fields, UpstreamRequest
 from gateway.errors import Unavailable
 from gateway.ports import UpstreamAnswer
+
+
+class FakeBody:
+    """The answer's pieces; counts its closing where the connection would be given back."""
+
+    def __init__(self, api: "FakeApi") -> None:
+        self._api = api
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._api.pieces:
+            if isinstance(piece, Exception):
+                raise piece
+            yield piece
+
+    async def aclose(self) -> None:
+        self._api.closed += 1
 
 
 @dataclass
@@ -14,7 +30,7 @@ class FakeApi:
 
     status: int = 200
     fields: Fields = ((b"content-type", b"application/json"),)
-    pieces: tuple[bytes, ...] = (b'{"hello":"world"}',)
+    pieces: tuple[bytes | Exception, ...] = (b'{"hello":"world"}',)
     failure: Unavailable | None = None
     received: list[UpstreamRequest] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
@@ -29,14 +45,7 @@ class FakeApi:
         self.bodies.append(octets)
         if self.failure is not None:
             raise self.failure
-        return UpstreamAnswer(self.status, self.fields, self._stream())
-
-    async def _stream(self) -> AsyncGenerator[bytes, None]:
-        try:
-            for piece in self.pieces:
-                yield piece
-        finally:
-            self.closed += 1
+        return UpstreamAnswer(self.status, self.fields, FakeBody(self))
 
     def sent(self, name: bytes) -> list[bytes]:
         """The values of a field in the latest request."""

@@ -1,28 +1,27 @@
 """The sample API as a program of its own, trusting a provider by its published keys.
 
-    python -m tests.support.api_process PORT ISSUER JWKS_URI AUDIENCE
+python -m tests.support.api_process PORT ISSUER JWKS_URI AUDIENCE
 """
 
 import asyncio
 import json
 import sys
 import urllib.request
-from typing import Any
 
 import uvicorn
-
 from gateway.dev.sample_api import create_sample_api
+from joserfc.jwk import KeySetSerialization
 
 
 def main() -> None:
     port, issuer, jwks_uri, audience = sys.argv[1:]
 
-    def fetch() -> dict[str, Any]:
+    def fetch() -> KeySetSerialization:
         with urllib.request.urlopen(jwks_uri, timeout=5) as answer:  # noqa: S310  loopback
-            keys: dict[str, Any] = json.load(answer)
+            keys: KeySetSerialization = json.load(answer)
             return keys
 
-    async def keys() -> dict[str, Any]:
+    async def keys() -> KeySetSerialization:
         return await asyncio.to_thread(fetch)
 
     api = create_sample_api(issuer=issuer, audience=audience, keys=keys)

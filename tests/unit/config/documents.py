@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from gateway import config
 from gateway.config import Finding, Level
 from gateway.settings import Settings
 
 RING_KEY = "T7Xl2V0pQ9sM4bWc8ZrEYhKj3NnUaGdF1oLiCxSvBqk"
 OTHER_KEY = "pW3kYtB0xVhQm8ZrLc5UeJ1nGdSaF7oTiX4vRyKzN2M"
-ENVIRON = {"RING_KEY": RING_KEY, "OTHER_KEY": OTHER_KEY, "CLIENT_SECRET": "w8Jq-client-Zk3v"}
+ENVIRON = {"RING_KEY": RING_KEY, "OTHER_KEY": OTHER_KEY, "CLIENT_SECRET": "w8Jq-client-Zk3v" * 4}
 
 BASE: dict[str, Any] = {
     "public_origin": "https://app.example.com",
@@ -40,14 +39,14 @@ def document(changes: Changes | None = None) -> dict[str, Any]:
     """The base with values at dotted paths, such as `routes.0.path`, replaced."""
     changed = deepcopy(BASE)
     for path, value in (changes or {}).items():
-        *above, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+        *above, last = path.split(".")
         inside: Any = changed
         for part in above:
-            inside = inside[part] if isinstance(inside, list) else inside.setdefault(part, {})
+            inside = inside[int(part)] if part.isdigit() else inside.setdefault(part, {})
         if value is ABSENT:
             del inside[last]
-        elif isinstance(inside, list) and last == len(inside):
-            inside.append(value)
+        elif last.isdigit():
+            inside[int(last) : int(last) + 1] = [value]
         else:
             inside[last] = value
     return changed

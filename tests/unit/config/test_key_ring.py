@@ -4,8 +4,8 @@ import base64
 import random
 
 import pytest
-
 from gateway.config.key_ring import decode_key, weakness
+
 from tests.unit.config.documents import OTHER_KEY, RING_KEY, errors, settings
 
 GOOD = bytes.fromhex("5f1c9a04e7b23d68f0a1547ce3892bd61e47cf905ab8327d09f6e46b1d83c275")

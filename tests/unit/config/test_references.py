@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-
 from gateway.config.references import LARGEST_SECRET
+
 from tests.unit.config.documents import RING_KEY, check, errors, settings, warnings
 
 SECRET = "providers.main.client_secret"

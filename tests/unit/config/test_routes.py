@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-
 from gateway.config.route_section import CONTENT_SECURITY_POLICY
 from gateway.edge.routes import Access, Route, RouteTable, TokenKind, ToStatic, ToUpstream
+
 from tests.unit.config.documents import ABSENT, check, errors, message, settings, warnings
 
 FIRST = "routes.0."
@@ -93,7 +93,7 @@ def test_an_upstream_is_an_origin_and_a_base_path(
         "http://api/a;b",
         "http://api/{id}",
         "http://2130706433:8000/",
-        "http://ｌocalhost/",
+        "http://\uff4cocalhost/",
         "",
         9000,
         ["http://a", "http://b"],
@@ -314,7 +314,7 @@ def static(**changes: object) -> dict[str, object]:
 def test_a_built_app_lies_beside_the_configuration_file(app: Path) -> None:
     (route,) = settings(static(), directory=app).routes
     assert route.to == ToStatic(str(app / "dist"), CONTENT_SECURITY_POLICY)
-    assert (route.access, route.methods) == (Access.PUBLIC, {"GET"})
+    assert (route.access, route.methods) == (Access.PUBLIC, frozenset({"GET"}))
 
 
 def test_an_app_that_is_not_built_is_an_error_with_its_absolute_path(tmp_path: Path) -> None:
@@ -343,7 +343,7 @@ def test_an_app_without_an_index_is_a_warning(tmp_path: Path) -> None:
         {"scopes": ["openid"]},
         {"pass_cookies": ["theme"]},
         {"pass_set_cookies": ["theme"]},
-        {"content_security_policy": "default-src ’self’"},
+        {"content_security_policy": "default-src \u2019self\u2019"},
         {"content_security_policy": "default-src\n'self'"},
     ],
 )

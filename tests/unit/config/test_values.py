@@ -1,7 +1,6 @@
 """The kinds of values: durations, sizes, words, references to secrets."""
 
 import pytest
-
 from gateway.config.values import (
     Address,
     BySecretReference,
@@ -89,7 +88,7 @@ def test_a_choice_takes_its_own_words_only() -> None:
     assert kind.read("lax") == "lax"
     with pytest.raises(ValueError, match="did you mean strict"):
         kind.read("Strict")
-    with pytest.raises(ValueError, match="^because$"):
+    with pytest.raises(ValueError, match=r"^because$"):
         kind.read("None")
     for other in (1, None, ["lax"], "", "medium"):
         with pytest.raises(ValueError, match="one of strict, lax"):

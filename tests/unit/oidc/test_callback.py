@@ -117,6 +117,11 @@ def test_a_malformed_answer_is_refused(pairs: bytes) -> None:
         read_answer(pairs)
 
 
+def test_the_longest_answer_is_read() -> None:
+    answer = b"code=c0de&state=st&x="
+    assert read_answer(answer + b"x" * (MAX_ANSWER - len(answer))) == Answer("st", code=CODE)
+
+
 def test_the_longest_code_and_state_are_read() -> None:
     code, state = "c" * MAX_CODE, "s" * MAX_STATE
     answer = read_answer(f"code={code}&state={state}".encode())

@@ -128,6 +128,14 @@ def test_another_form_or_another_spelling_is_refused(text: str) -> None:
         read_compact(text)
 
 
+def test_the_longest_token_is_read_and_one_longer_is_not() -> None:
+    room = MAX_TOKEN - len(f"{HEADER}..{SIGNATURE}")
+    longest = f"{HEADER}.{'A' * room}.{SIGNATURE}"
+    assert len(read_compact(longest).signing_input) == MAX_TOKEN - len(f".{SIGNATURE}")
+    with refused(Code.ID_TOKEN_MALFORMED):
+        read_compact(f"{HEADER}.{'A' * room}.{SIGNATURE}AAAA")
+
+
 @pytest.mark.parametrize("octets", [b"", b"\x00", b"\xff\xfe", b"abc", bytes(range(256))])
 def test_base64url_goes_there_and_back(octets: bytes) -> None:
     text = base64url_encode(octets).decode()

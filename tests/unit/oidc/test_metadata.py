@@ -204,5 +204,11 @@ def test_a_refusal_does_not_repeat_what_the_provider_sent() -> None:
     assert "evil-name" not in str(caught.value)
 
 
+def test_the_longest_url_is_accepted() -> None:
+    url = "https://id.example/"
+    assert endpoint_fault(url + "x" * (2048 - len(url)), ISSUER) is None
+    assert endpoint_fault(url + "x" * (2049 - len(url)), ISSUER) is not None
+
+
 def test_an_endpoint_may_have_a_query() -> None:
     assert endpoint_fault("https://id.example/a?p=policy", ISSUER) is None

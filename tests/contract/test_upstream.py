@@ -1,0 +1,294 @@
+"""What every `Upstream` keeps to, against a server that counts octets (sections K, L, M)."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+
+import pytest
+from gateway.adapters.httpx_upstream import HttpxUpstream, UpstreamSettings
+from gateway.edge.messages import Body, Fields, UpstreamRequest
+from gateway.errors import Code, Unavailable
+from gateway.ports import Upstream
+
+from tests.support.processes import free_port
+from tests.support.raw_upstream import RawUpstream, raw_upstream
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[RawUpstream]:
+    async with raw_upstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[Upstream]:
+    adapter = HttpxUpstream(
+        UpstreamSettings(
+            connect_timeout=1, read_timeout=1, write_timeout=1, pool_timeout=0.3, max_connections=4
+        )
+    )
+    yield adapter
+    await adapter.aclose()
+
+
+def request(
+    server: RawUpstream, target: bytes = b"/x", method: str = "GET", fields: Fields = ()
+) -> UpstreamRequest:
+    host = server.origin.removeprefix("http://").encode()
+    return UpstreamRequest(method, server.origin, target, ((b"host", host), *fields))
+
+
+async def answered(
+    upstream: Upstream, what: UpstreamRequest, body: Body | None = None
+) -> tuple[int, Fields, bytes]:
+    answer = await upstream.send(what, body)
+    try:
+        return answer.status, answer.fields, b"".join([piece async for piece in answer.body])
+    finally:
+        await answer.body.aclose()
+
+
+async def pieces(*parts: bytes) -> AsyncGenerator[bytes, None]:
+    for part in parts:
+        yield part
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"/a%2Fb",
+        b"/a//b",
+        b"/%61?q=%2F..%2F&&=x",
+        b"/x?",
+        b"/x?a=b+c%20d",
+        b"/;a=b/(c)",
+        b"/~user/'quoted'/[1]",
+        b"/%E2%82%AC",
+        b"/x?a=b?c",
+    ],
+)
+async def test_the_target_goes_out_as_the_octets_given_k4_k5(
+    upstream: Upstream, server: RawUpstream, target: bytes
+) -> None:
+    await answered(upstream, request(server, target))
+    assert server.lines()[0] == b"GET " + target + b" HTTP/1.1"
+
+
+async def test_exactly_the_given_fields_go_out_in_order_l8_l10(
+    upstream: Upstream, server: RawUpstream
+) -> None:
+    given = ((b"x-b", b"1"), (b"x-a", b"2"), (b"x-b", b"3"), (b"x-empty", b""))
+    await answered(upstream, request(server, fields=given))
+    sent = [line for line in server.lines()[1:] if not line.lower().startswith(b"host")]
+    assert [line.lower().replace(b": ", b":") for line in sent] == [
+        name + b":" + value for name, value in given
+    ]
+
+
+async def test_answer_fields_keep_their_order_and_their_repeats_l8(
+    upstream: Upstream, server: RawUpstream
+) -> None:
+    server.answer = (
+        b"HTTP/1.1 201 Created\r\nSet-Cookie: a=1\r\nX-One: 1\r\nSet-Cookie: b=2\r\n"
+        b"content-length: 0\r\n\r\n"
+    )
+    status, fields, _ = await answered(upstream, request(server))
+    assert status == 201
+    assert fields == (
+        (b"set-cookie", b"a=1"),
+        (b"x-one", b"1"),
+        (b"set-cookie", b"b=2"),
+        (b"content-length", b"0"),
+    )
+
+
+async def test_one_users_upstream_cookie_never_rides_with_anothers_request(
+    upstream: Upstream, server: RawUpstream
+) -> None:
+    server.answer = b"HTTP/1.1 200 OK\r\nset-cookie: user=ada\r\ncontent-length: 0\r\n\r\n"
+    await answered(upstream, request(server))
+    await answered(upstream, request(server))
+    assert b"cookie" not in server.heads[-1].lower()
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_an_answer_k7(
+    upstream: Upstream, server: RawUpstream, status: int
+) -> None:
+    server.answer = (
+        f"HTTP/1.1 {status} X\r\nlocation: {server.origin}/elsewhere\r\ncontent-length: 0\r\n\r\n"
+    ).encode()
+    got, _, _ = await answered(upstream, request(server))
+    assert got == status
+    assert len(server.heads) == 1
+
+
+async def test_a_coded_body_comes_back_as_it_came_l10(
+    upstream: Upstream, server: RawUpstream
+) -> None:
+    octets = b"\x1f\x8b\x08\x00not really gzip"
+    server.answer = (
+        b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(octets)
+    ) + octets
+    _, fields, body = await answered(upstream, request(server))
+    assert body == octets
+    assert (b"content-encoding", b"gzip") in fields
+
+
+async def test_a_body_is_streamed_framed_and_complete(
+    upstream: Upstream, server: RawUpstream
+) -> None:
+    await answered(upstream, request(server, method="POST"), pieces(b"one", b"", b"two"))
+    assert server.bodies[-1] == b"onetwo"
+    length = ((b"content-length", b"6"),)
+    await answered(upstream, request(server, method="PUT", fields=length), pieces(b"abc", b"def"))
+    assert server.bodies[-1] == b"abcdef"
+    assert b"transfer-encoding" not in server.heads[-1].lower()
+
+
+async def test_the_answer_begins_before_it_ends(upstream: Upstream, server: RawUpstream) -> None:
+    gate = asyncio.Event()
+
+    async def slowly(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+        await writer.drain()
+        await gate.wait()
+        writer.write(b"4\r\nlast\r\n0\r\n\r\n")
+
+    server.answer = slowly
+    answer = await upstream.send(request(server), None)
+    body = aiter(answer.body)
+    assert await anext(body) == b"first"
+    gate.set()
+    assert [piece async for piece in body] == [b"last"]
+
+
+async def test_closing_the_body_closes_the_exchange_m14(
+    upstream: Upstream, server: RawUpstream
+) -> None:
+    async def for_ever(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        for _ in range(10_000):
+            writer.write(b"5\r\nagain\r\n")
+            await writer.drain()
+            await asyncio.sleep(0.005)
+
+    server.answer = for_ever
+    answer = await upstream.send(request(server), None)
+    await anext(aiter(answer.body))
+    await answer.body.aclose()
+    await asyncio.wait_for(server.lost.wait(), 5)
+
+
+async def test_nobody_there_is_said_so_m13(upstream: Upstream) -> None:
+    port = free_port()
+    what = UpstreamRequest("GET", f"http://127.0.0.1:{port}", b"/", ((b"host", b"x"),))
+    with pytest.raises(Unavailable) as failure:
+        await upstream.send(what, None)
+    assert failure.value.code is Code.UPSTREAM_CONNECT
+
+
+async def test_an_answer_that_does_not_come_is_a_timeout_m13(
+    upstream: Upstream, server: RawUpstream
+) -> None:
+    async def mute(writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(5)
+
+    server.answer = mute
+    with pytest.raises(Unavailable) as failure:
+        await upstream.send(request(server), None)
+    assert failure.value.code is Code.UPSTREAM_TIMEOUT
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"garbage\r\n\r\n",
+        b"HTTP/1.1 abc OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
+        b"HTTP/1.1 200 OK\r\nbad name: x\r\n\r\n",
+        b"",
+    ],
+)
+async def test_what_is_no_answer_is_a_protocol_failure_and_the_next_request_is_right_m13(
+    upstream: Upstream, server: RawUpstream, octets: bytes
+) -> None:
+    async def once(writer: asyncio.StreamWriter) -> None:
+        writer.write(octets)
+        writer.close()
+
+    server.answer = once
+    with pytest.raises(Unavailable) as failure:
+        await answered(upstream, request(server))
+    assert failure.value.code is Code.UPSTREAM_PROTOCOL
+    server.answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+    assert (await answered(upstream, request(server)))[2] == b"ok"
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhal",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+    ],
+)
+async def test_half_an_answer_never_looks_whole_m12(
+    upstream: Upstream, server: RawUpstream, octets: bytes
+) -> None:
+    async def half(writer: asyncio.StreamWriter) -> None:
+        writer.write(octets)
+        await writer.drain()
+        writer.close()
+
+    server.answer = half
+    answer = await upstream.send(request(server), None)
+    with pytest.raises(Unavailable) as failure:
+        _ = [piece async for piece in answer.body]
+    assert failure.value.code is Code.UPSTREAM_PROTOCOL
+
+
+async def test_an_interim_answer_is_not_the_answer_m10(
+    upstream: Upstream, server: RawUpstream
+) -> None:
+    server.answer = (
+        b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+    )
+    status, fields, body = await answered(upstream, request(server))
+    assert (status, body) == (200, b"ok")
+    assert fields == ((b"content-length", b"2"),)
+
+
+async def test_a_full_pool_is_said_so_and_recovers(upstream: Upstream, server: RawUpstream) -> None:
+    async def hold(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n")
+        await writer.drain()
+        await server.lost.wait()
+
+    server.answer = hold
+    held = [await upstream.send(request(server), None) for _ in range(4)]
+    with pytest.raises(Unavailable) as failure:
+        await upstream.send(request(server), None)
+    assert failure.value.code is Code.UPSTREAM_OVERLOADED
+    for answer in held:
+        await answer.body.aclose()
+    server.answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+    assert (await answered(upstream, request(server)))[0] == 200
+
+
+async def test_callers_who_leave_take_no_connection_with_them_f17(
+    upstream: Upstream, server: RawUpstream
+) -> None:
+    async def later(writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.02)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+
+    server.answer = later
+    for number in range(120):
+        call = asyncio.create_task(answered(upstream, request(server)))
+        await asyncio.sleep(0.0005 * (number % 50))
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+    for _ in range(5):
+        assert (await answered(upstream, request(server)))[0] == 200
