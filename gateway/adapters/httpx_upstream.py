@@ -6,13 +6,13 @@ decodes nothing. The target goes out as the octets that were routed, not as http
 """
 
 import contextlib
-import ssl
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import cast
 
 import httpx2
 
+from gateway.adapters.tls import client_context
 from gateway.edge.messages import Body, UpstreamRequest
 from gateway.errors import Code, Unavailable
 from gateway.ports import UpstreamAnswer
@@ -42,7 +42,7 @@ class HttpxUpstream:
             "pool": settings.pool_timeout,
         }
         self._transport = httpx2.AsyncHTTPTransport(
-            verify=ssl.create_default_context(),
+            verify=client_context(None, key="routes"),
             trust_env=False,  # HTTP_PROXY in the environment never sees a token (K8)
             limits=httpx2.Limits(
                 max_connections=settings.max_connections,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path as FilePath
 
 from gateway.adapters.provider_http import BackChannelSettings
+from gateway.config.document import Basics
 from gateway.config.findings import Report
 from gateway.config.key_ring import build_ring
 from gateway.config.network import (
@@ -17,7 +18,7 @@ from gateway.config.providers import asked_scopes, build_clients
 from gateway.config.reading import Sections
 from gateway.config.references import References
 from gateway.config.routes import Surroundings, build_routes
-from gateway.config.sections import Basics, LoginSection, SessionSection
+from gateway.config.sections import LoginSection, SessionSection
 from gateway.config.store import build_store
 from gateway.edge.cookies import CookiePolicy, SameSite
 from gateway.edge.host import PublicOrigin

@@ -1,13 +1,17 @@
 """The whole configuration file, as one model."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from pydantic import Field
 
 from gateway.config.provider_section import ProviderSection
 from gateway.config.route_section import RouteSection
+from gateway.config.section import Line, Section
 from gateway.config.sections import (
+    FIXED_COOKIE,
     AdminSection,
     BackChannelSection,
-    Basics,
     KeySection,
     LimitsSection,
     ListenSection,
@@ -16,6 +20,36 @@ from gateway.config.sections import (
     SessionSection,
     StoreSection,
 )
+
+
+class Basics(Section):
+    """The keys at the top that are no sections."""
+
+    explained: ClassVar[Mapping[str, str]] = dict.fromkeys(("cookie", "cookies"), FIXED_COOKIE) | {
+        "base_path": "the gateway's own endpoints are always below /bff; remove this",
+    }
+
+    public_origin: Line = Field(
+        description="The one origin browsers use: `https://HOST[:PORT]`, or `http://localhost"
+        "[:PORT]` on a developer's machine. Redirects, cookies and cross-site checks follow it, "
+        "never the Host field.",
+        examples=["https://app.example.com"],
+    )
+    trusted_proxies: list[Line] = Field(
+        default_factory=list,
+        description="Networks whose `X-Forwarded-For` (or `Forwarded`) is believed. Everybody "
+        "else's is thrown away.",
+    )
+    dangerously_allow_insecure_cookies: bool = Field(
+        default=False,
+        description="Cookies without Secure and without the `__Host-Http-` prefix, for Safari on "
+        "`http://localhost`. Refused with any other origin.",
+    )
+    dangerously_trust_all_proxies: bool = Field(
+        default=False,
+        description="Allows networks in `trusted_proxies` that hold the whole internet. Whoever "
+        "reaches the gateway can then claim any client address.",
+    )
 
 
 class Document(Basics):

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+from gateway.config.document import Basics
 from gateway.config.findings import Path, Report
-from gateway.config.sections import AdminSection, Basics, ListenSection
+from gateway.config.sections import AdminSection, ListenSection
 from gateway.edge.forwarded import ForwardedPolicy
 from gateway.edge.host import PublicOrigin, parse_public_origin
 from gateway.settings import AdminListen, Listen

@@ -5,8 +5,9 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from gateway.config.secret_reference import BySecretReference, SecretReference
 from gateway.config.section import Line, Section
-from gateway.config.values import BySecretReference, Choice, Duration, SecretReference
+from gateway.config.values import Choice, Duration
 from gateway.oidc.client import ClientAuth, Kind, ResponseMode
 from gateway.oidc.keys import Algorithm
 

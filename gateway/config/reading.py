@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from gateway.config.document import Document
+from gateway.config.document import Basics, Document
 from gateway.config.findings import Path, Report
 from gateway.config.mistakes import NOT_A_LIST, NOT_A_MAPPING, NOT_TEXT, described, read_section
 from gateway.config.provider_section import ProviderSection
@@ -16,7 +16,6 @@ from gateway.config.section import Section
 from gateway.config.sections import (
     AdminSection,
     BackChannelSection,
-    Basics,
     KeySection,
     LimitsSection,
     ListenSection,

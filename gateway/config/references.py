@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path as FilePath
 
 from gateway.config.findings import Path, Report
-from gateway.config.values import SecretReference
+from gateway.config.secret_reference import SecretReference
 
 LARGEST_SECRET = 65536
 """Octets of a secret's file; private keys in PEM form have a few thousand."""

@@ -8,22 +8,15 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from gateway.config.secret_reference import Address, BySecretReference, SecretReference
 from gateway.config.section import Line, Section
-from gateway.config.values import (
-    Address,
-    BySecretReference,
-    Choice,
-    Duration,
-    SecretReference,
-    Size,
-    Workers,
-)
+from gateway.config.values import Choice, Duration, Size, Workers
 
-_FIXED_COOKIE = (
+FIXED_COOKIE = (
     "the cookies' names and attributes are fixed (__Host-Http- prefix, Secure, HttpOnly, Path=/, "
     "no Domain), because browsers enforce the prefix only as a whole; remove this"
 )
-_FIXED_COOKIE_KEYS = (
+_COOKIE_KEYS = (
     "cookie",
     "cookies",
     "cookie_name",
@@ -141,7 +134,7 @@ class KeySection(Section):
 class SessionSection(Section):
     """How long sessions live."""
 
-    explained: ClassVar[Mapping[str, str]] = dict.fromkeys(_FIXED_COOKIE_KEYS, _FIXED_COOKIE)
+    explained: ClassVar[Mapping[str, str]] = dict.fromkeys(_COOKIE_KEYS, FIXED_COOKIE)
 
     idle_timeout: Annotated[float, Duration("1m", "90d")] = Field(
         default=1800.0, description="A session ends when it has not been used for so long."
@@ -228,34 +221,4 @@ class LogSection(Section):
     )
     format: Annotated[str, Choice(("json", "console"))] = Field(
         default="json", description="One JSON document per line, or text for people."
-    )
-
-
-class Basics(Section):
-    """The keys at the top that are no sections."""
-
-    explained: ClassVar[Mapping[str, str]] = dict.fromkeys(("cookie", "cookies"), _FIXED_COOKIE) | {
-        "base_path": "the gateway's own endpoints are always below /bff; remove this",
-    }
-
-    public_origin: Line = Field(
-        description="The one origin browsers use: `https://HOST[:PORT]`, or `http://localhost"
-        "[:PORT]` on a developer's machine. Redirects, cookies and cross-site checks follow it, "
-        "never the Host field.",
-        examples=["https://app.example.com"],
-    )
-    trusted_proxies: list[Line] = Field(
-        default_factory=list,
-        description="Networks whose `X-Forwarded-For` (or `Forwarded`) is believed. Everybody "
-        "else's is thrown away.",
-    )
-    dangerously_allow_insecure_cookies: bool = Field(
-        default=False,
-        description="Cookies without Secure and without the `__Host-Http-` prefix, for Safari on "
-        "`http://localhost`. Refused with any other origin.",
-    )
-    dangerously_trust_all_proxies: bool = Field(
-        default=False,
-        description="Allows networks in `trusted_proxies` that hold the whole internet. Whoever "
-        "reaches the gateway can then claim any client address.",
     )

@@ -7,8 +7,8 @@ from urllib.parse import SplitResult, urlsplit
 from gateway.adapters.redis_store import StoreSettings
 from gateway.config.findings import Path, Report
 from gateway.config.references import References
+from gateway.config.secret_reference import SecretReference
 from gateway.config.sections import StoreSection
-from gateway.config.values import SecretReference
 from gateway.secret import Password, StoreUrl
 from gateway.settings import EmbeddedStore
 

@@ -30,13 +30,15 @@ def meant(written: object, names: Iterable[str]) -> str | None:
     return known[close[0]] if close else None
 
 
-class _Kind:
+class Kind:
     """Pydantic's two hooks, for values that one function reads and one schema describes."""
 
     def read(self, value: object) -> object:
+        """Return the value in its final form; raises ValueError with a message for operators."""
         raise NotImplementedError
 
     def schema(self) -> JsonSchemaValue:
+        """Return the JSON Schema of what may be written."""
         raise NotImplementedError
 
     def __get_pydantic_core_schema__(
@@ -52,7 +54,7 @@ class _Kind:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice(_Kind):
+class Choice(Kind):
     """One of a few words; `refused` explains words that other products accept."""
 
     allowed: tuple[str, ...]
@@ -75,7 +77,7 @@ class Choice(_Kind):
 
 
 @dataclass(frozen=True, slots=True)
-class Duration(_Kind):
+class Duration(Kind):
     """Seconds as a number, or a number with a unit; between `low` and `high`, both included."""
 
     low: str
@@ -111,7 +113,7 @@ def _seconds(value: object) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Size(_Kind):
+class Size(Kind):
     """Octets as a whole number, or with a binary unit; between `low` and `high`."""
 
     low: str
@@ -147,7 +149,7 @@ def _octets(value: object) -> int | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Text(_Kind):
+class Text(Kind):
     """One line of visible text, at most `longest` characters."""
 
     longest: int = 2048
@@ -169,7 +171,7 @@ class Text(_Kind):
         return {"type": "string", "minLength": 1, "maxLength": self.longest}
 
 
-class Workers(_Kind):
+class Workers(Kind):
     """A number of processes, or `auto` for one per core, which is 0 afterwards."""
 
     most = 256
@@ -190,65 +192,3 @@ class Workers(_Kind):
                 {"type": "integer", "minimum": 1, "maximum": self.most},
             ]
         }
-
-
-@dataclass(frozen=True, slots=True)
-class SecretReference:
-    """Where a secret is, never what it is. Exactly one of the two is set."""
-
-    env: str = field(default="", repr=False)  # a secret may have been written here by mistake
-    file: str = field(default="", repr=False)
-
-
-_PLACES = {
-    "env": "The name of an environment variable.",
-    "file": "The path of a file, relative to the configuration file.",
-}
-
-
-class BySecretReference(_Kind):
-    """`{env: NAME}` or `{file: PATH}`."""
-
-    def read(self, value: object) -> SecretReference:
-        """Return the reference; raises ValueError."""
-        if not isinstance(value, dict):
-            raise ValueError(  # noqa: TRY004  pydantic wants ValueError
-                "a secret is never written here: name its place, {env: NAME} or {file: PATH}, "
-                "and replace this one, for it has been stored in clear"
-            )
-        if len(value) != 1 or not value.keys() <= _PLACES.keys():
-            near = next((name for key in value if (name := meant(key, _PLACES))), None)
-            hint = f" (did you mean {near}?)" if near and near not in value else ""
-            raise ValueError(f"must be either {{env: NAME}} or {{file: PATH}}{hint}")
-        ((kind, name),) = value.items()
-        if not isinstance(name, str) or not name.strip():
-            raise ValueError("needs the name of an environment variable or the path of a file")
-        return SecretReference(**{kind: name})
-
-    def schema(self) -> JsonSchemaValue:
-        """Return the two forms."""
-        return {
-            "oneOf": [
-                {
-                    "type": "object",
-                    "properties": {kind: {"type": "string", "minLength": 1, "description": about}},
-                    "required": [kind],
-                    "additionalProperties": False,
-                }
-                for kind, about in _PLACES.items()
-            ]
-        }
-
-
-class Address(_Kind):
-    """A store's address in clear, or a reference to one that holds a password."""
-
-    def read(self, value: object) -> str | SecretReference:
-        """Return the address or the reference; raises ValueError."""
-        if isinstance(value, dict):
-            return BySecretReference().read(value)
-        return Text().read(value)
-
-    def schema(self) -> JsonSchemaValue:
-        """Return both forms."""
-        return {"anyOf": [Text().schema(), *BySecretReference().schema()["oneOf"]]}

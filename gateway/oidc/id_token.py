@@ -34,8 +34,8 @@ class Identity:
     """
 
     issuer: str
-    subject: str
-    sid: str | None
+    subject: str = field(repr=False)
+    sid: str | None = field(repr=False)
     acr: str | None
     auth_time: float | None
     claims: Mapping[str, object] = field(repr=False)

@@ -17,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PROVIDER = ROOT / "tests" / "e2e" / "provider"
-_PATIENCE = 30.0  # seconds for a program to say that it is ready
+_PATIENCE = 90.0  # seconds for a program to say that it is ready
 
 
 class Program:
@@ -69,7 +69,7 @@ class Program:
         if self.process.poll() is None:
             self.process.send_signal(number)
             try:
-                self.process.wait(15)
+                self.process.wait(30)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait(5)

@@ -242,7 +242,9 @@ def test_a_secret_in_the_wrong_place_is_never_repeated(place: tuple[str | int, .
     wrong: list[object] = [
         MARKER,
         f"https://{MARKER}@x:{MARKER}/{MARKER}?{MARKER}#{MARKER}",
-        f"redis://:{MARKER}@{MARKER}/{MARKER}\n",
+        f"redis://:{MARKER}@{MARKER}/{MARKER}",
+        f"{MARKER}\n{MARKER}",
+        MARKER * 200,
         [MARKER],
         {"env": MARKER},
         {"file": MARKER},

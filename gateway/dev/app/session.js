@@ -61,7 +61,8 @@ export async function refresh() {
   read = performance.now();
   if (current.authenticated) {
     banners.hide("session");
-    again(Math.min(EVERY, (Math.min(current.idle_expires_in, current.expires_in) + 1) * 1000));
+    const left = Math.min(current.idle_expires_in, current.expires_in); // seconds
+    again(Math.min(EVERY, Math.max(1, left + 1) * 1000)); // see the end when it comes, never spin
   }
   if (before?.session_id !== current.session_id || before === null) {
     longest.idle = longest.absolute = 0;

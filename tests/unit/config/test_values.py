@@ -1,12 +1,10 @@
 """The kinds of values: durations, sizes, words, references to secrets."""
 
 import pytest
+from gateway.config.secret_reference import Address, BySecretReference, SecretReference
 from gateway.config.values import (
-    Address,
-    BySecretReference,
     Choice,
     Duration,
-    SecretReference,
     Size,
     Text,
     Workers,

@@ -1,0 +1,277 @@
+"""Octets on a real socket against the running gateway (sections K and M, as far as they are here).
+
+Each test ends by asking whether the next request is still read right.
+"""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+import yaml
+
+from tests.support.processes import Program, free_port, gateway_command, running
+from tests.support.world import CLIENT_SECRET, RING_KEY
+
+pytestmark = pytest.mark.e2e
+
+
+class Echo(BaseHTTPRequestHandler):
+    """Tells what arrived; `/slow` sends for ever and notes when it may not any more."""
+
+    protocol_version = "HTTP/1.1"
+    gone = Event()
+    seen: list[str] = []  # noqa: RUF012  one list for the server, on purpose
+
+    def do_GET(self) -> None:
+        self.seen.append(self.requestline)
+        if self.path.endswith("/slow"):
+            self._slow()
+            return
+        length = int(self.headers.get("content-length") or 0)
+        body = self.rfile.read(length)
+        answer = json.dumps(
+            {"line": self.requestline, "fields": list(self.headers.items()), "length": len(body)}
+        ).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    do_POST = do_GET  # noqa: N815  the server's own naming
+
+    def _slow(self) -> None:
+        self.send_response(200)
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        try:
+            for _ in range(2000):
+                self.wfile.write(b"5\r\nagain\r\n")
+                time.sleep(0.01)
+        except OSError:
+            self.gone.set()
+        self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@dataclass
+class Wire:
+    """A gateway with one public route, and how to talk to it in octets."""
+
+    port: int
+    program: Program
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+
+    def say(self, octets: bytes) -> bytes:
+        """Send, and return everything until the gateway closes."""
+        with self.connect() as link:
+            link.sendall(octets)
+            return read_all(link)
+
+    @property
+    def host(self) -> bytes:
+        return b"Host: localhost:%d\r\n" % self.port
+
+
+def read_all(link: socket.socket) -> bytes:
+    octets = b""
+    while piece := link.recv(65536):
+        octets += piece
+    return octets
+
+
+@pytest.fixture(scope="module")
+def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
+    folder = tmp_path_factory.mktemp("wire")
+    port, admin = free_port(), free_port()
+    upstream = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    upstream.daemon_threads = True
+    thread = Thread(target=upstream.serve_forever, daemon=True)
+    thread.start()
+    settings = {
+        "public_origin": f"http://localhost:{port}",
+        "listen": {"host": "127.0.0.1", "port": port},
+        "admin": {"host": "127.0.0.1", "port": admin},
+        "store": {"url": "embedded:store"},
+        "keys": [{"id": "k", "secret": {"env": "RING_KEY"}}],
+        "providers": {
+            "main": {
+                "issuer": "http://127.0.0.1:1",
+                "client_id": "spa",
+                "client_secret": {"env": "CLIENT_SECRET"},
+            }
+        },
+        "routes": [
+            {
+                "path": "/open/",
+                "upstream": f"http://127.0.0.1:{upstream.server_port}/",
+                "access": "public",
+                "token": "none",
+            },
+        ],
+    }
+    file = folder / "gateway.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    environ = {"RING_KEY": RING_KEY, "CLIENT_SECRET": CLIENT_SECRET}
+    with running(gateway_command("run", "-c", str(file)), folder / "log", environ) as program:
+        program.wait_until_answering(f"http://127.0.0.1:{admin}/readyz")
+        yield Wire(port, program)
+    upstream.shutdown()
+    upstream.server_close()
+
+
+def statuses(octets: bytes) -> list[int]:
+    return [int(part[:3]) for part in octets.split(b"HTTP/1.1 ")[1:]]
+
+
+def test_a_plain_request_and_the_next_on_the_same_connection(wire: Wire) -> None:
+    one = b"GET /open/a%2Fb?x=1&&y HTTP/1.1\r\n" + wire.host + b"\r\n"
+    last = b"GET /open/z HTTP/1.1\r\n" + wire.host + b"Connection: close\r\n\r\n"
+    answer = wire.say(one + last)
+    assert statuses(answer) == [200, 200]
+    assert b"GET /a%2Fb?x=1&&y HTTP/1.1" in answer
+    assert answer.lower().count(b"\r\ndate:") == 2
+
+
+@pytest.mark.parametrize(
+    ("octets", "status"),
+    [
+        (b"GET /open/x HTTP/1.1\r\nConnection: close\r\n\r\n", 400),
+        (b"GET /open/x HTTP/1.1\r\nHost: localhost:%d\r\nHost: localhost:%d\r\n\r\n", 400),
+        (b"GET /open/x HTTP/1.1\r\nHost: evil.example\r\n\r\n", 421),
+        (b"GET http://evil.example/open/x HTTP/1.1\r\nHost: localhost:%d\r\n\r\n", 421),
+        (b"GET http://localhost:%d/open/x HTTP/1.1\r\nHost: localhost:%d\r\n\r\n", 200),
+        (b"GET @evil.example/open HTTP/1.1\r\nHost: localhost:%d\r\n\r\n", 400),
+        (b"GET /open/x#frag HTTP/1.1\r\nHost: localhost:%d\r\n\r\n", 400),
+        (b"GET /open/\xc3\xa9 HTTP/1.1\r\nHost: localhost:%d\r\n\r\n", 400),
+        (b"GET /open/x HTTP/1.1\r\nHost: localhost:%d\r\n X: folded\r\n\r\n", 400),
+        (b"GET /open/x HTTP/1.1\r\nHost : localhost:%d\r\n\r\n", 400),
+        (b"garbage\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
+        (
+            b"POST /open/x HTTP/1.1\r\nHost: localhost:%d\r\nContent-Length: 1\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            400,
+        ),
+        (b"POST /open/x HTTP/1.1\r\nHost: localhost:%d\r\nContent-Length: +5\r\n\r\n12345", 400),
+        (b"TRACE /open/x HTTP/1.1\r\nHost: localhost:%d\r\n\r\n", 501),
+    ],
+)
+def test_odd_requests_get_a_4xx_and_reach_no_upstream(
+    wire: Wire, octets: bytes, status: int
+) -> None:
+    before = len(Echo.seen)
+    octets = octets.replace(b"%d", str(wire.port).encode())
+    head, _, _ = octets.partition(b"\r\n\r\n")
+    with_close = octets.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
+    answer = wire.say(with_close if b"Host" in head else octets)
+    assert statuses(answer)[0] == status
+    if status != 200:
+        assert len(Echo.seen) == before
+        assert b'"code":' in answer.replace(b'"code": ', b'"code":')
+    assert statuses(
+        wire.say(b"GET /open/n HTTP/1.1\r\n" + wire.host + b"Connection: close\r\n\r\n")
+    ) == [200]
+
+
+def test_a_trailer_never_becomes_a_field_l9(wire: Wire) -> None:
+    octets = (
+        b"POST /open/t HTTP/1.1\r\n" + wire.host + b"Transfer-Encoding: chunked\r\n"
+        b"Connection: close\r\n\r\n3\r\nabc\r\n0\r\nX-Planted: 1\r\nAuthorization: Bearer x\r\n\r\n"
+    )
+    answer = wire.say(octets)
+    assert statuses(answer) == [200]
+    assert b"planted" not in answer.lower()
+    assert b"Bearer x" not in answer
+
+
+@pytest.mark.parametrize("pieces", [1, 50])
+def test_a_head_too_large_is_a_431_at_once_or_bit_by_bit_k10(wire: Wire, pieces: int) -> None:
+    field = b"X-Big: " + b"x" * 90_000
+    octets = b"GET /open/x HTTP/1.1\r\n" + wire.host + field + b"\r\n\r\n"
+    size = len(octets) // pieces + 1
+    with wire.connect() as link:
+        try:
+            for start in range(0, len(octets), size):
+                link.sendall(octets[start : start + size])
+                time.sleep(0.002)
+        except OSError:
+            pass  # it has been refused while it was still growing
+        assert statuses(link.recv(65536)) == [431]
+
+
+def test_many_fields_within_the_limit_pass(wire: Wire) -> None:
+    fields = b"".join(b"X-%d: %s\r\n" % (n, b"v" * 20) for n in range(60))
+    octets = b"GET /open/x HTTP/1.1\r\n" + wire.host + fields + b"Connection: close\r\n\r\n"
+    assert statuses(wire.say(octets)) == [200]
+
+
+def test_a_browser_that_leaves_takes_the_upstream_exchange_with_it_m14(wire: Wire) -> None:
+    Echo.gone.clear()
+    with wire.connect() as link:
+        link.sendall(b"GET /open/slow HTTP/1.1\r\n" + wire.host + b"\r\n")
+        assert b"200 OK" in link.recv(65536)
+    assert Echo.gone.wait(5)
+
+
+def test_a_body_travels_through_without_being_collected(wire: Wire) -> None:
+    size = 20_000_000
+    head = (
+        b"POST /open/up HTTP/1.1\r\n"
+        + wire.host
+        + b"Content-Length: %d\r\nConnection: close\r\n\r\n"
+    )
+    before = resident(wire.program.process.pid)
+    with wire.connect() as link:
+        link.sendall(head % size)
+        for _ in range(size // 100_000):
+            link.sendall(b"x" * 100_000)
+        answer = read_all(link)
+    assert b'"length": 20000000' in answer
+    assert resident(wire.program.process.pid) - before < 12_000_000
+
+
+def resident(pid: int) -> int:
+    """Resident octets of a process."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * 4096
+
+
+def test_sigterm_ends_the_gateway_and_its_store_cleanly(tmp_path: Path) -> None:
+    port, admin = free_port(), free_port()
+    settings = {
+        "public_origin": f"http://localhost:{port}",
+        "listen": {"host": "127.0.0.1", "port": port},
+        "admin": {"host": "127.0.0.1", "port": admin},
+        "store": {"url": "embedded:store"},
+        "keys": [{"id": "k", "secret": {"env": "RING_KEY"}}],
+        "providers": {
+            "main": {
+                "issuer": "http://127.0.0.1:1",
+                "client_id": "spa",
+                "client_secret": {"env": "CLIENT_SECRET"},
+            }
+        },
+        "routes": [
+            {"path": "/", "upstream": "http://127.0.0.1:2/", "access": "public", "token": "none"}
+        ],
+    }
+    file = tmp_path / "gateway.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    environ = {"RING_KEY": RING_KEY, "CLIENT_SECRET": CLIENT_SECRET}
+    program = Program(gateway_command("run", "-c", str(file)), tmp_path / "log", environ)
+    program.wait_until_answering(f"http://127.0.0.1:{admin}/readyz")
+    assert program.stop() == 0
+    assert "Traceback" not in program.output
+    assert "starting it again" not in program.output
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", port), timeout=1)
