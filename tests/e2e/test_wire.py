@@ -158,8 +158,10 @@ def test_a_plain_request_and_the_next_on_the_same_connection(wire: Wire) -> None
         (b"garbage\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
         (
-            b"POST /open/x HTTP/1.1\r\nHost: localhost:%d\r\nContent-Length: 1\r\n"
-            b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            (
+                b"POST /open/x HTTP/1.1\r\nHost: localhost:%d\r\nContent-Length: 1\r\n"
+                b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+            ),
             400,
         ),
         (b"POST /open/x HTTP/1.1\r\nHost: localhost:%d\r\nContent-Length: +5\r\n\r\n12345", 400),

@@ -1,0 +1,148 @@
+"""`gateway dev` as a person meets it: the sample app in a real browser, on embedded Valkey."""
+
+import json
+import signal
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests.e2e.conftest import DevWorld
+from tests.support.processes import Program, free_port, gateway_command
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    return context.new_page()
+
+
+def log_in(page: Page, world: DevWorld, name: str = "Ada Lovelace") -> None:
+    page.goto(world.home)
+    page.get_by_role("button", name="Log in").first.click()
+    page.wait_for_url(f"{world.issuer}/**")
+    page.get_by_role("button", name=name).click()
+    page.wait_for_url(f"{world.home}/**")
+    expect(page.get_by_role("heading", level=1)).to_contain_text(name.split(maxsplit=1)[0])
+
+
+def test_the_sample_app_from_login_to_logout(
+    page: Page, context: BrowserContext, dev_world: DevWorld
+) -> None:
+    failures: list[str] = []
+    page.on("pageerror", lambda error: failures.append(str(error)))
+    page.on(
+        "console",
+        lambda line: failures.append(line.text) if "Content Security Policy" in line.text else None,
+    )
+    log_in(page, dev_world)
+    expect(page.get_by_text("ada@example.com").first).to_be_visible()
+    # The API saw a bearer token; what it shows of it is masked.
+    expect(page.get_by_text("Bearer <masked").first).to_be_visible()
+    # The proof panel has looked everywhere a script can look.
+    expect(page.get_by_text("No token found")).to_be_visible()
+    assert page.evaluate("document.cookie") == ""
+    page.get_by_role("button", name="Read orders").click()
+    expect(page.get_by_text("200").first).to_be_visible()
+    page.get_by_role("button", name="Read reports").click()
+    expect(page.get_by_text("scope.insufficient").first).to_be_visible()
+    page.get_by_role("button", name="Stream").click()
+    page.get_by_role("button", name="Look again").click()
+    expect(page.get_by_text("No token found")).to_be_visible()
+    # A reload keeps the session, and a deep address is the app's own (history fallback).
+    page.goto(f"{dev_world.home}/about")
+    page.reload()
+    expect(page.get_by_role("button", name="Log out")).to_be_visible()
+    (cookie,) = [c for c in context.cookies() if c["name"] == "__Host-Http-session"]
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_role("button", name="Log in").first).to_be_visible()
+    assert [c for c in context.cookies() if c["name"].startswith("__Host-Http-")] == []
+    kept = ("name", "value", "domain", "path", "secure", "httpOnly", "sameSite")
+    old: Any = {name: cookie[name] for name in kept}  # type: ignore[literal-required]  # listed above
+    context.add_cookies([old])
+    page.goto(dev_world.home)
+    expect(page.get_by_role("button", name="Log in").first).to_be_visible()
+    assert failures == []
+
+
+def test_a_session_ended_elsewhere_is_said_kindly_and_starts_no_loop(
+    browser: Browser, page: Page, dev_world: DevWorld
+) -> None:
+    log_in(page, dev_world, "Grace Hopper")
+    other = browser.new_context()
+    phone = other.new_page()
+    log_in(phone, dev_world, "Grace Hopper")
+    phone.get_by_role("button", name="End all others").click()
+    expect(phone.get_by_role("button", name="End all others")).to_be_disabled()
+    page.get_by_role("button", name="Read orders").click()
+    expect(page.get_by_role("button", name="Log in").first).to_be_visible()
+    assert page.url.startswith(dev_world.home)
+    expect(phone.get_by_role("button", name="Log out")).to_be_visible()
+    other.close()
+
+
+def test_two_tabs_log_in_at_once(page: Page, context: BrowserContext, dev_world: DevWorld) -> None:
+    second = context.new_page()
+    for tab in (page, second):
+        tab.goto(f"{dev_world.home}/bff/login")
+    for tab in (page, second):
+        if tab.url.startswith(dev_world.issuer):
+            tab.get_by_role("button", name="Ada Lovelace").click()
+        tab.wait_for_url(f"{dev_world.home}/**")
+    for tab in (page, second):
+        tab.reload()
+        expect(tab.get_by_role("button", name="Log out")).to_be_visible()
+
+
+def test_health_and_metrics_say_what_happened(page: Page, dev_world: DevWorld) -> None:
+    log_in(page, dev_world)
+    with urllib.request.urlopen(f"{dev_world.admin}/readyz") as answer:  # noqa: S310  loopback
+        assert json.load(answer)["status"] == "ready"
+    with urllib.request.urlopen(f"{dev_world.admin}/metrics") as answer:  # noqa: S310  loopback
+        text = answer.read().decode()
+    assert 'event="login.succeeded"' in text
+    assert "gateway_request_seconds_count" in text
+    assert 'gateway_requests_total{status="2xx"}' in text
+
+
+def test_sessions_survive_a_restart_and_ctrl_c_stops_everything(
+    browser: Browser, tmp_path: Path
+) -> None:
+    ports = [free_port() for _ in range(4)]
+    options = ("--port", "--provider-port", "--api-port", "--admin-port")
+    arguments = [word for pair in zip(options, map(str, ports), strict=True) for word in pair]
+    command = gateway_command("dev", *arguments, "--directory", str(tmp_path / "state"))
+    world = DevWorld(
+        f"http://localhost:{ports[0]}",
+        f"http://127.0.0.1:{ports[1]}",
+        "",
+        None,  # type: ignore[arg-type]  # started below
+    )
+    context = browser.new_context()
+    page = context.new_page()
+    for turn in ("first", "second"):
+        program = Program(command, tmp_path / turn)
+        try:
+            program.wait_until_answering(f"http://127.0.0.1:{ports[3]}/readyz")
+            if turn == "first":
+                log_in(page, world)
+            else:
+                page.goto(world.home)
+                expect(page.get_by_role("button", name="Log out")).to_be_visible()
+        finally:
+            code = program.stop(signal.SIGINT)
+        assert code == 0
+        assert "Traceback" not in program.output
+        assert "starting it again" not in program.output
+    context.close()
