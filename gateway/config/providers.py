@@ -233,6 +233,4 @@ def _after_logout(
             f"must be a path of the public origin, like / or {LOGGED_OUT} ({refused.note})",
         )
         return f"{origin}/"
-    if "#" in checked:
-        report.error((*path, "post_logout_redirect_uri"), "has no fragment")
     return f"{origin}{checked}"

@@ -201,8 +201,6 @@ def _url_fault(text: str) -> str | None:
     if not separator or scheme.lower() not in _DEFAULT_PORTS:
         hint = "; WebSockets go over http and https too" if scheme in ("ws", "wss") else ""
         return f"must begin with http:// or https://{hint}"
-    if "@" in rest.partition("/")[0]:
-        return "holds a user name or a password; the upstream gets the person's token instead"
     if "?" in rest or "#" in rest:
         return "has no query and no fragment; every request brings its own"
     slash = rest.find("/")

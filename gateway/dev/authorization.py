@@ -4,6 +4,7 @@ Order matters: nothing is sent to a redirect URI before client and URI are known
 together (RFC 9700 section 4.11.2); every answer names its issuer (RFC 9207).
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -31,6 +32,8 @@ from gateway.dev.parameters import (
 from gateway.dev.records import Login
 
 RESPONSE_MODES = ("query", "form_post")
+
+_SECONDS = re.compile(r"[0-9]{1,10}")
 
 Farewell = Callable[[BrowserSession], Awaitable[None]]
 
@@ -107,7 +110,7 @@ class Authorization:
             raise RequestURINotSupportedError
         if parameters.data.get("response_mode", "query") not in RESPONSE_MODES:
             raise InvalidRequestError("This response_mode is not supported")
-        if not parameters.data.get("max_age", "0").isdecimal():
+        if not _SECONDS.fullmatch(parameters.data.get("max_age", "0")):
             raise InvalidRequestError("max_age is not a number of seconds")
         return asked
 

@@ -78,7 +78,7 @@ class RotatingRefreshGrant(RefreshTokenGrant):  # type: ignore[misc]  # Authlib 
         """Return the token if it still works; one that was used before takes its family along."""
         records: Records = self.server.records
         token = records.token(refresh_token)
-        if token is None or token.kind != REFRESH_TOKEN or not token.check_client(self.client):
+        if token is None or not token.check_client(self.client):
             return None
         if token.spent:
             records.revoke_grant(token.grant)
@@ -99,9 +99,8 @@ class S256Only(CodeChallenge):  # type: ignore[misc]  # Authlib has no types
     SUPPORTED_CODE_CHALLENGE_METHOD = ("S256",)
 
     def validate_code_challenge(self, grant: CodeGrant, redirect_uri: str) -> None:
-        """Refuse a request without challenge or without method, which would mean `plain`."""
-        data = grant.request.payload.data
-        if "code_challenge" not in data or data.get("code_challenge_method") != "S256":
+        """Refuse a request without a method, which would mean `plain` or no PKCE at all."""
+        if grant.request.payload.only("code_challenge_method") != "S256":
             raise InvalidRequestError("PKCE with S256 is required")
         super().validate_code_challenge(grant, redirect_uri)
 

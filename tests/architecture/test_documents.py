@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
 from gateway import __version__
 from gateway.edge.cookies import LOGIN_COOKIE, SESSION_COOKIE
 from gateway.errors import Code

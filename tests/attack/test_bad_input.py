@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from gateway.errors import Code
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.errors import Code
 from tests.support.world import LOGIN, ORIGIN, SESSION, World
 
 CODES = {code.value for code in Code} - {"internal"}

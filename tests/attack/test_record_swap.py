@@ -1,7 +1,6 @@
 """Whoever can write to the store can destroy sessions, but not open, swap or extend one (D10)."""
 
 from gateway.ports import StoredRecord
-
 from tests.support.world import World
 
 

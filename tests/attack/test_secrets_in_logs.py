@@ -2,16 +2,17 @@
 
 import io
 import logging
+from collections.abc import Iterator
 
 import pytest
+
 from gateway.adapters.audit_log import configure_logging
 from gateway.errors import Code, Unavailable
-
 from tests.support.world import CLIENT_SECRET, LOGIN, RING_KEY, SESSION, World
 
 
 @pytest.fixture
-def everything() -> io.StringIO:
+def everything() -> Iterator[io.StringIO]:
     """Everything any library logs while the test runs, at debug level."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level

@@ -1,10 +1,10 @@
 """A dump of the store holds no token, handle, name or address in clear (D10, ASVS 14.2.4)."""
 
 import pytest
+
 from gateway.secret import KeyMaterial
 from gateway.session import codec
 from gateway.session.sealing import CannotOpen, KeyRing, RingKey
-
 from tests.support.world import LOGIN, SESSION, World
 
 

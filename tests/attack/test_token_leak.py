@@ -8,9 +8,9 @@ provider's making; no answer of ours repeats it.
 from collections import deque
 
 import pytest
+
 from gateway.errors import Code, Unavailable
 from gateway.oidc.back_channel import BackChannelAnswer
-
 from tests.support.browser import Browser
 from tests.support.world import World, settings_of
 

@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
 from gateway.adapters.provider_http import BackChannelSettings, ProviderHttp
 from gateway.errors import Code, Misconfigured, Unavailable
 from gateway.oidc.back_channel import BackChannelAnswer, BackChannelRequest
 from gateway.ports import BackChannel
-
 from tests.support.backchannel_server import BackChannelServer, Seen, answer
 from tests.support.certificates import Certificates, make_certificates
 from tests.support.redis_servers import free_port

@@ -13,11 +13,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from pathlib import Path
 
 import pytest
+
 from gateway.adapters.embedded_redis import EmbeddedValkey
 from gateway.adapters.redis_store import RedisStore, StoreSettings
 from gateway.ports import IndexName, LookupId, SessionStore, StoredRecord
 from gateway.secret import Password, StoreUrl
-
 from tests.support.certificates import make_certificates
 from tests.support.clock import TurnableClock
 from tests.support.memory_store import MemoryStore

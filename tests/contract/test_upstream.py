@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 
 import pytest
+
 from gateway.adapters.httpx_upstream import HttpxUpstream, UpstreamSettings
 from gateway.edge.messages import Body, Fields, UpstreamRequest
 from gateway.errors import Code, Unavailable
 from gateway.ports import Upstream
-
 from tests.support.processes import free_port
 from tests.support.raw_upstream import RawUpstream, raw_upstream
 

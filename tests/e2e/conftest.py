@@ -59,9 +59,13 @@ class Fleet:
         return "\n".join(program.output for program in self.gateways)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, without a window and without a network but loopback."""
+    """Chromium, without a window and without a network but loopback.
+
+    For one module at a time: while Playwright's synchronous interface is open it keeps an event
+    loop running, and no asynchronous test can have one beside it.
+    """
     with sync_playwright() as playwright:
         try:
             chrome = playwright.chromium.launch(
@@ -83,7 +87,7 @@ def browser() -> Iterator[Browser]:
         chrome.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def dev_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevWorld]:
     folder = tmp_path_factory.mktemp("dev")
     port, provider, api, admin = (free_port() for _ in range(4))
@@ -110,7 +114,7 @@ def dev_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevWorld]:
         )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     folder = tmp_path_factory.mktemp("fleet")
     ports = [free_port() for _ in range(6)]

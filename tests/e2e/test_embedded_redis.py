@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from gateway.adapters.embedded_redis import EmbeddedValkey
 from gateway.adapters.redis_store import RedisStore, StoreSettings
 from gateway.errors import Misconfigured

@@ -11,11 +11,11 @@ import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
+
 from gateway.adapters.redis_store import RedisStore, StoreSettings
 from gateway.errors import Code, Unavailable
 from gateway.ports import IndexName, LookupId, StoredRecord
 from gateway.secret import Password, StoreUrl
-
 from tests.support.redis_servers import RealServer, free_port, redis_server_binary, running
 from tests.support.tcp_proxy import TcpProxy
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import httpx2
 import pytest
-from gateway.dev.sample_api import CHUNKS, create_sample_api
-from gateway.dev.signing import SigningKeys
 from joserfc import jws
 from joserfc.jwa import JWS_ALGORITHMS
 from joserfc.jwk import KeySetSerialization, OctKey
 
+from gateway.dev.sample_api import CHUNKS, create_sample_api
+from gateway.dev.signing import SigningKeys
 from tests.support.asgi import call
 from tests.support.clock import TurnableClock
 
@@ -293,6 +293,11 @@ async def test_echo_shows_the_octets_that_arrived(api: Api) -> None:
     ]
     assert [value for name, value in seen["headers"] if name == "x-two"] == ["first", "second"]
     assert seen["headers"][3][1] == "kept é"
+
+
+async def test_echo_shows_the_path_before_any_decoding(api: Api) -> None:
+    answer = await api.get("/echo/a%2Fb%20c", api.token())
+    assert answer.json()["path"] == "/echo/a%2Fb%20c"
 
 
 async def test_echo_never_shows_the_token(api: Api) -> None:

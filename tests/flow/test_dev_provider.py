@@ -10,12 +10,12 @@ from urllib.parse import parse_qs, parse_qsl, quote_plus, urlencode, urlsplit
 
 import httpx2
 import pytest
-from gateway.dev.accounts import DevClient, DevProviderSettings
-from gateway.dev.identity_provider import DevProvider, create_identity_provider
-from gateway.secret import ClientSecret
 from joserfc import jws, jwt
 from joserfc.jwk import KeySet
 
+from gateway.dev.accounts import DevClient, DevProviderSettings
+from gateway.dev.identity_provider import DevProvider, create_identity_provider
+from gateway.secret import ClientSecret
 from tests.support.clock import SeededEntropy, TurnableClock
 
 ISSUER = "http://127.0.0.1:9400"
@@ -491,6 +491,7 @@ async def test_a_repeated_redirect_uri_is_never_used(person: Person) -> None:
         ({"response_mode": "fragment"}, "invalid_request"),
         ({"max_age": "soon"}, "invalid_request"),
         ({"max_age": "-1"}, "invalid_request"),
+        ({"max_age": "9" * 5000}, "invalid_request"),
         ({"request": "eyJ"}, "request_not_supported"),
         ({"request_uri": "https://evil.example/"}, "request_uri_not_supported"),
     ],
@@ -625,6 +626,15 @@ async def test_a_refresh_token_belongs_to_its_client_and_is_no_access_token(
     swapped = await person.refresh(tokens["access_token"])
     assert swapped.json()["error"] == "invalid_grant"
     assert (await person.refresh(tokens["refresh_token"])).status_code == 200
+
+
+async def test_a_stranger_with_a_spent_token_cannot_kill_the_family(person: Person) -> None:
+    first = await person.tokens()
+    second = (await person.refresh(first["refresh_token"])).json()
+    form = {"grant_type": "refresh_token", "refresh_token": first["refresh_token"]}
+    stolen = await person.token(form, ("other", "another-secret"))
+    assert stolen.json()["error"] == "invalid_grant"
+    assert (await person.refresh(second["refresh_token"])).status_code == 200
 
 
 async def test_a_refresh_token_dies_of_age(person: Person) -> None:
@@ -936,6 +946,14 @@ async def test_only_an_id_token_is_a_hint_g17(person: Person, hint: str) -> None
     answer = await person.http.get("/logout", params=query)
     assert answer.status_code == 400
     assert len(person.provider.logins) == 1
+
+
+async def test_a_logout_token_is_no_hint_either_g17(person: Person) -> None:
+    tokens = await person.tokens()
+    await person.provider.end_login((await person.claims(tokens["id_token"]))["sid"])
+    ((_, logout_token),) = person.delivered
+    answer = await person.http.get("/logout", params={"id_token_hint": logout_token})
+    assert answer.status_code == 400
 
 
 async def test_a_hint_of_another_client_is_refused(person: Person) -> None:

@@ -1,8 +1,8 @@
 """The store or an API fails: nobody is logged out, nothing falls open (D11)."""
 
 import pytest
-from gateway.errors import Code, Unavailable
 
+from gateway.errors import Code, Unavailable
 from tests.support.asgi import call
 from tests.support.world import SESSION, World
 

@@ -6,7 +6,6 @@ from gateway.ports import StoredRecord
 from gateway.secret import KeyMaterial
 from gateway.session.sealing import RingKey
 from gateway.settings import Settings
-
 from tests.support.world import SESSION, World
 
 

@@ -4,8 +4,8 @@ import asyncio
 from collections import deque
 
 import pytest
-from gateway.oidc.back_channel import BackChannelAnswer
 
+from gateway.oidc.back_channel import BackChannelAnswer
 from tests.support.provider import OTHER_KEY, sign
 from tests.support.world import SESSION, World
 

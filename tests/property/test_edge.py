@@ -9,6 +9,9 @@ from ipaddress import ip_address, ip_network
 from itertools import pairwise
 from urllib.parse import unquote, urljoin, urlsplit
 
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
 from gateway.edge.cookies import LOGIN_COOKIE, SESSION_COOKIE, read_cookie
 from gateway.edge.csrf import Guard, refuse_cross_site
 from gateway.edge.forwarded import UNKNOWN, ForwardedPolicy, client_address
@@ -22,8 +25,6 @@ from gateway.edge.target import parse_target
 from gateway.edge.trace import request_id
 from gateway.errors import Refused, Unavailable
 from gateway.secret import AccessToken
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 EXAMPLES = settings(max_examples=200, deadline=None)
 

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote_plus, unquote_plus, urlsplit
 
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
 from gateway.adapters.jose import JoserfcJose
 from gateway.errors import Code, GatewayError, Refused, Unavailable
 from gateway.oidc.attempt import LoginAttempt, decode, encode, is_expired
@@ -27,9 +30,6 @@ from gateway.oidc.metadata import Metadata, discovery_url, read_metadata
 from gateway.oidc.parameters import UnreadableParameter, read_parameters, with_parameters
 from gateway.oidc.token_endpoint import MAX_LIFETIME, MAX_TOKEN, Grant, read_grant, refresh_grant
 from gateway.secret import AccessToken, ClientSecret, Nonce, RefreshToken
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
-
 from tests.unit.oidc.examples import (
     ATTEMPT,
     CLIENT,

@@ -9,8 +9,9 @@ import sys
 import urllib.request
 
 import uvicorn
-from gateway.dev.sample_api import create_sample_api
 from joserfc.jwk import KeySetSerialization
+
+from gateway.dev.sample_api import create_sample_api
 
 
 def main() -> None:

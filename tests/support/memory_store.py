@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from gateway.errors import Code, Unavailable
 from gateway.ports import Clock, IndexName, LookupId, StoredRecord
-
 from tests.support.clock import TurnableClock
 
 

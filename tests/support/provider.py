@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
+from joserfc import jws
+from joserfc.jwk import ECKey, RSAKey
+
 from gateway.errors import Code, Unavailable
 from gateway.oidc.back_channel import BackChannelAnswer, BackChannelRequest
 from gateway.ports import Clock
-from joserfc import jws
-from joserfc.jwk import ECKey, RSAKey
 
 KEY = RSAKey.generate_key(2048, {"kid": "k1", "use": "sig", "alg": "RS256"}, private=True)
 OTHER_KEY = RSAKey.generate_key(2048, {"kid": "k2", "use": "sig", "alg": "RS256"}, private=True)

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from gateway import app, config
 from gateway.adapters.audit_log import StructlogAudit
 from gateway.adapters.jose import JoserfcJose
 from gateway.ports import LookupId
 from gateway.session.sealing import KeyRing
 from gateway.settings import Settings
-
 from tests.support.api import FakeApi
 from tests.support.asgi import Answer, call
 from tests.support.browser import Browser

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import yaml
+
 from gateway import config
 from gateway.config import Finding, Level
 from gateway.errors import Misconfigured
-
 from tests.unit.config.documents import ABSENT, BASE, ENVIRON, OTHER_KEY, RING_KEY, document
 
 MARKER = "hunter2Marker"

@@ -5,6 +5,7 @@ import json
 import pickle
 
 import pytest
+
 from gateway.oidc.back_channel import BackChannelAnswer, BackChannelRequest
 from gateway.secret import AccessToken, RefreshToken, SessionHandle
 

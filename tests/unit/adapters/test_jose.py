@@ -18,14 +18,14 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
+from joserfc.jwa import JWS_ALGORITHMS
+from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
+
 from gateway.adapters.jose import MAX_KEYS, JoserfcJose
 from gateway.errors import Code, Misconfigured, Refused
 from gateway.oidc.compact_jws import MAX_TOKEN
 from gateway.oidc.keys import Algorithm, JwksDocument, KeySet, NoMatchingKey, SignedToken
 from gateway.secret import PrivateKeyPem
-from joserfc.jwa import JWS_ALGORITHMS
-from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
-
 from tests.unit.oidc.examples import refused
 
 JOSE = JoserfcJose()

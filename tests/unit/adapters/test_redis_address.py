@@ -1,6 +1,7 @@
 """What a store's URL says, and what it must not say."""
 
 import pytest
+
 from gateway.adapters.redis_address import store_address
 from gateway.errors import Misconfigured
 from gateway.secret import Password, StoreUrl

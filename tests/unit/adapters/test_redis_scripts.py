@@ -3,6 +3,7 @@
 import hashlib
 
 import pytest
+
 from gateway.adapters import redis_scripts
 from gateway.adapters.redis_scripts import Layout, Script, Step, milliseconds, pack, unpack
 from gateway.ports import IndexName, LookupId, StoredRecord

@@ -1,6 +1,7 @@
 """Where the store connects to, judged before anything is sent."""
 
 import pytest
+
 from gateway.adapters.redis_store import RedisStore, StoreSettings
 from gateway.errors import Misconfigured
 from gateway.secret import Password, StoreUrl

@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+
 from gateway.adapters.shielded import NotAnswered, Shielded
 
 LONG = 30.0  # seconds; no test waits for it

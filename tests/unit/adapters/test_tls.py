@@ -4,9 +4,9 @@ import ssl
 from pathlib import Path
 
 import pytest
+
 from gateway.adapters.tls import client_context
 from gateway.errors import Misconfigured
-
 from tests.support.certificates import make_certificates
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from gateway import config
 from gateway.config import Finding, Level
 from gateway.settings import Settings

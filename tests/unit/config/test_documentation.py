@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-from gateway import config
 
+from gateway import config
 from tests.unit.config.documents import ABSENT, ENVIRON, check, document
 
 ROOT = Path(__file__).parents[3]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from gateway import config
 from gateway.config import Level
 from gateway.settings import Settings

@@ -4,8 +4,8 @@ import base64
 import random
 
 import pytest
-from gateway.config.key_ring import decode_key, weakness
 
+from gateway.config.key_ring import decode_key, weakness
 from tests.unit.config.documents import OTHER_KEY, RING_KEY, errors, settings
 
 GOOD = bytes.fromhex("5f1c9a04e7b23d68f0a1547ce3892bd61e47cf905ab8327d09f6e46b1d83c275")
@@ -77,6 +77,8 @@ def test_every_random_key_is_accepted_in_every_spelling() -> None:
         "example-key-example-key-32-characters-xx",
         base64.b64encode(b"this is the Secret of our session gateway").decode(),
         base64.b64encode(b"password" + GOOD).decode(),
+        base64.b64encode(b"PASSWORD" + GOOD).decode(),
+        "ChangeMe" + base64.b64encode(GOOD).decode(),  # only as it is written
         b"password-and-more-of-it-and-then-some".hex(),
     ],
 )

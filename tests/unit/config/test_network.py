@@ -1,8 +1,8 @@
 """The origin, the listeners, the proxies before us."""
 
 import pytest
-from gateway.config.network import Place
 
+from gateway.config.network import Place
 from tests.unit.config.documents import errors, settings, warnings
 
 

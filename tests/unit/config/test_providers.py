@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
+
 from gateway.edge.cookies import SameSite
 from gateway.oidc.client import ClientAuth, Kind, ResponseMode
 from gateway.oidc.keys import Algorithm
-
 from tests.unit.config.documents import ABSENT, check, errors, message, settings
 
 MAIN = "providers.main."

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from gateway.config.references import LARGEST_SECRET
 
+from gateway.config.references import LARGEST_SECRET
 from tests.unit.config.documents import RING_KEY, check, errors, settings, warnings
 
 SECRET = "providers.main.client_secret"
@@ -70,7 +70,13 @@ def test_a_missing_file_is_named_with_its_absolute_path(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "reference",
-    [{"env": "hunter2"}, {"env": "hunter2-Xy/+="}, {"file": "hunter2"}, {"file": "hunter2\n"}],
+    [
+        {"env": "hunter2"},
+        {"env": "hunter2-Xy/+="},
+        {"file": "hunter2"},
+        {"file": "hunter2\n"},
+        {"file": "x://hunter2/"},
+    ],
 )
 def test_a_secret_in_the_place_of_its_name_is_not_repeated(reference: dict[str, str]) -> None:
     _, (finding,) = check({SECRET: reference})

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+
 from gateway.config.route_section import CONTENT_SECURITY_POLICY
 from gateway.edge.routes import Access, Route, RouteTable, TokenKind, ToStatic, ToUpstream
-
 from tests.unit.config.documents import ABSENT, check, errors, message, settings, warnings
 
 FIRST = "routes.0."

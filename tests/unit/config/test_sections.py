@@ -1,13 +1,13 @@
 """Unknown keys, missing keys, cookies, timeouts, dangers: what holds for the file as a whole."""
 
 import pytest
+
 from gateway.adapters.provider_http import BackChannelSettings
 from gateway.edge.cookies import CookiePolicy, SameSite
 from gateway.session.login import LoginPolicy
 from gateway.session.model import SessionPolicy
 from gateway.settings import Limits, Log, LogFormat
 from gateway.web.site import ErrorsTo
-
 from tests.unit.config.documents import ABSENT, check, errors, message, settings, warnings
 
 LOCAL = {"public_origin": "http://localhost:3000"}

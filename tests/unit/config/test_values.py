@@ -1,6 +1,7 @@
 """The kinds of values: durations, sizes, words, references to secrets."""
 
 import pytest
+
 from gateway.config.secret_reference import Address, BySecretReference, SecretReference
 from gateway.config.values import (
     Choice,

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from gateway import config
 from gateway.config.findings import Report
 from gateway.config.yaml_text import NotYaml, read_document, read_value

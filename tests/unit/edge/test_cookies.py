@@ -1,4 +1,5 @@
 import pytest
+
 from gateway.edge.cookies import (
     LOGIN_COOKIE,
     LONGEST_VALUE,

@@ -1,6 +1,7 @@
 from itertools import product
 
 import pytest
+
 from gateway.edge.csrf import Guard, refuse_cross_site
 from gateway.edge.host import PublicOrigin
 from gateway.edge.messages import BrowserRequest, Field

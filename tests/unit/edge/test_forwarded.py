@@ -1,6 +1,7 @@
 from ipaddress import ip_network
 
 import pytest
+
 from gateway.edge.forwarded import (
     MAX_HOPS,
     UNKNOWN,

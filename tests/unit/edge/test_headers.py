@@ -1,4 +1,5 @@
 import pytest
+
 from gateway.edge.headers import content_length, page_fields, request_fields, response_fields
 from gateway.edge.messages import BrowserRequest, Field, Fields
 from gateway.errors import Code, Refused, Unavailable

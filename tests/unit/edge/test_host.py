@@ -1,4 +1,5 @@
 import pytest
+
 from gateway.edge.host import PublicOrigin, parse_public_origin, require_our_host
 from gateway.edge.messages import BrowserRequest
 from gateway.errors import Code, Refused

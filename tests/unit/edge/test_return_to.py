@@ -1,4 +1,5 @@
 import pytest
+
 from gateway.edge.host import PublicOrigin
 from gateway.edge.return_to import MAX_RETURN_TO, check_return_to
 from gateway.errors import Code, Refused

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pytest
+
 from gateway.edge.forwarded import ForwardedPolicy
 from gateway.edge.host import PublicOrigin
 from gateway.edge.messages import BrowserRequest, Field, Fields, UpstreamRequest

@@ -1,4 +1,5 @@
 import pytest
+
 from gateway.edge.routes import (
     Access,
     Endpoint,

@@ -1,4 +1,5 @@
 import pytest
+
 from gateway.edge.target import MAX_TARGET, Target, parse_target
 from gateway.errors import Code, Refused
 

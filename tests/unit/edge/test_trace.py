@@ -1,4 +1,5 @@
 import pytest
+
 from gateway.edge.messages import BrowserRequest, Field
 from gateway.edge.trace import is_traceparent, request_id, trace_context
 

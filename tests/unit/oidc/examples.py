@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+
 from gateway.errors import Code, Refused
 from gateway.oidc.attempt import LoginAttempt
 from gateway.oidc.back_channel import BackChannelAnswer, BackChannelRequest

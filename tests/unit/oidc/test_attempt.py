@@ -4,10 +4,10 @@ import json
 import re
 
 import pytest
+
 from gateway.errors import Code
 from gateway.oidc.attempt import LoginAttempt, code_challenge, decode, encode, is_expired
 from gateway.secret import CodeVerifier
-
 from tests.unit.oidc.examples import ATTEMPT, NOW, refused
 
 FULL = LoginAttempt(

@@ -4,13 +4,13 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+
 from gateway.errors import Code
 from gateway.oidc.attempt import MAX_STATE, LoginAttempt, code_challenge
 from gateway.oidc.authorization import MAX_QUERY, LoginWish, authorization_url, read_wish
 from gateway.oidc.client import Client, ResponseMode
 from gateway.oidc.metadata import Metadata
 from gateway.secret import CodeVerifier, Nonce
-
 from tests.unit.oidc.examples import (
     ATTEMPT,
     CLIENT,

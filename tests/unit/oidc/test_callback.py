@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+
 from gateway.errors import Code
 from gateway.oidc.attempt import MAX_STATE
 from gateway.oidc.callback import (
@@ -16,7 +17,6 @@ from gateway.oidc.callback import (
 )
 from gateway.oidc.metadata import Metadata
 from gateway.secret import AuthorizationCodeValue
-
 from tests.unit.oidc.examples import ATTEMPT, CLIENT, ISSUER, METADATA, refused
 
 CODE = AuthorizationCodeValue("c0de")

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from gateway.errors import Code, Unavailable
 from gateway.oidc.back_channel import BackChannelAnswer
 from gateway.oidc.claims import (
@@ -17,7 +18,6 @@ from gateway.oidc.claims import (
 )
 from gateway.oidc.id_token import plain_identity
 from gateway.secret import AccessToken
-
 from tests.unit.oidc.examples import (
     CLIENT,
     METADATA,

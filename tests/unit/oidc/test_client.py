@@ -4,11 +4,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from gateway.errors import Misconfigured
 from gateway.oidc.client import OURS_ALONE, ClientAuth, Kind, origin_of
 from gateway.oidc.keys import Algorithm
 from gateway.secret import PrivateKeyPem
-
 from tests.unit.oidc.examples import (
     CLIENT,
     PLAIN_ENDPOINTS,

@@ -4,6 +4,7 @@ import base64
 import json
 
 import pytest
+
 from gateway.errors import Code
 from gateway.oidc.compact_jws import (
     MAX_TOKEN,
@@ -12,7 +13,6 @@ from gateway.oidc.compact_jws import (
     base64url_encode,
     read_compact,
 )
-
 from tests.unit.oidc.examples import refused
 
 

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import pytest
+
 from gateway.oidc.end_session import LONGEST_URL, end_session_url
 from gateway.secret import IdToken
-
 from tests.unit.oidc.examples import CLIENT, METADATA, client, query_of
 
 BACK = "https://app.example/bff/logged-out"

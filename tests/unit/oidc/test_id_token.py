@@ -10,13 +10,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from gateway.errors import Code, Refused
 from gateway.oidc.attempt import LoginAttempt
 from gateway.oidc.client import Client
 from gateway.oidc.id_token import OLDEST, Identity, check_id_token, check_refreshed_id_token
 from gateway.oidc.keys import Algorithm, SignedToken
 from gateway.secret import AccessToken, Nonce
-
 from tests.unit.oidc.examples import ATTEMPT, CLIENT, ISSUER, NOW, client, refused
 
 ACCESS_TOKEN = AccessToken("jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y")

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+
 from gateway.oidc.json_object import MAX_DEPTH, NotAnObject, number, read_json_object
 
 

@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 import pytest
+
 from gateway.errors import Code, Unavailable
 from gateway.oidc.back_channel import BackChannelAnswer
 from gateway.oidc.metadata import Metadata, discovery_url, endpoint_fault, read_metadata
-
 from tests.unit.oidc.examples import ISSUER, json_answer, refused
 
 DOCUMENT: dict[str, Any] = {

@@ -1,8 +1,8 @@
 """Queries and forms, read without guessing and written without repeats."""
 
 import pytest
-from gateway.oidc.parameters import UnreadableParameter, form, read_parameters, with_parameters
 
+from gateway.oidc.parameters import UnreadableParameter, form, read_parameters, with_parameters
 from tests.unit.oidc.examples import query_of
 
 KNOWN = frozenset({"code", "state"})

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 import pytest
+
 from gateway.errors import Code, Refused, Unavailable
 from gateway.oidc.back_channel import BackChannelAnswer
 from gateway.oidc.callback import match_callback, read_answer
@@ -23,7 +24,6 @@ from gateway.oidc.token_endpoint import (
     revocation,
 )
 from gateway.secret import AccessToken, ClientSecret, CodeVerifier, IdToken, RefreshToken
-
 from tests.unit.oidc.examples import (
     ATTEMPT,
     CLIENT,

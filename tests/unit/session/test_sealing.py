@@ -3,6 +3,7 @@
 import base64
 
 import pytest
+
 from gateway.ports import LookupId
 from gateway.secret import KeyMaterial, SessionHandle
 from gateway.session.sealing import CannotOpen, KeyRing, RingKey, b64, unb64
