@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 
+from gateway.adapters.jose import JoserfcJose
 from gateway.config.findings import Path, Report
 from gateway.config.provider_section import EndpointsSection, ProviderSection
 from gateway.config.references import References
@@ -57,6 +58,18 @@ def asked_scopes(section: ProviderSection) -> tuple[str, ...]:
     if section.kind == Kind.OAUTH2.value and "scopes" not in section.model_fields_set:
         return ()
     return tuple(dict.fromkeys(section.scopes))
+
+
+def _can_sign(private_key: str, algorithm: str) -> bool:
+    """Try it here: the first login would be a bad moment to find out."""
+    chosen = Algorithm(algorithm)
+    if chosen.is_mac:
+        return True  # another finding speaks of that
+    try:
+        JoserfcJose().sign({}, PrivateKeyPem(private_key), chosen, None)
+    except (Misconfigured, ValueError, KeyError):
+        return False
+    return True
 
 
 def _client(
@@ -150,6 +163,8 @@ def _check_credentials(
         report.error(place, "is not a private key in PEM form")
     elif private_key is not None and "ENCRYPTED" in private_key:
         report.error(place, "is encrypted; give the gateway the plain key, readable only to it")
+    elif private_key is not None and not _can_sign(private_key, section.assertion_algorithm):
+        report.error(place, f"cannot sign with {section.assertion_algorithm}; see the algorithm")
     by_key = section.client_auth == ClientAuth.PRIVATE_KEY_JWT.value
     if by_key and section.private_key is None:
         report.error(place, "is required: private_key_jwt signs with it")

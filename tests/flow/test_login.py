@@ -4,6 +4,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from tests.support.provider import OTHER_KEY
 from tests.support.world import BASE, LOGIN, ORIGIN, SESSION, World, settings_of
 
 PLAIN = {
@@ -326,3 +327,23 @@ async def test_one_person_at_two_providers_is_two_users_d9() -> None:
     one = await world.logged_in("main")
     await world.logged_in("other")
     assert len((await one.fetch("/bff/sessions")).json()["sessions"]) == 1
+
+
+async def test_a_client_that_signs_does_so_anew_for_every_request_h2_h3_h4() -> None:
+    pem = OTHER_KEY.as_pem(private=True).decode()
+    main = {**BASE["providers"]["main"], "client_auth": "private_key_jwt"}
+    del main["client_secret"]
+    main["private_key"] = {"env": "CLIENT_KEY"}
+    world = World(settings_of({"providers": {"main": main}}, CLIENT_KEY=pem))
+    world.provider.client_key = OTHER_KEY
+    browser = await world.logged_in()
+    world.clock.advance(400)
+    assert (await browser.fetch("/api/x")).status == 200
+    await browser.fetch("/bff/logout", "POST")
+    assert world.provider.seen("/token") == 2
+    assert len(set(world.provider.assertions)) == 2
+    forms = [
+        request.body for request in world.provider.requests if b"client_assertion" in request.body
+    ]
+    assert len(forms) == 3
+    assert all(b"client_secret" not in form for form in forms)

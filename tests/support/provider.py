@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
-from joserfc import jws
+from joserfc import jws, jwt
 from joserfc.jwk import ECKey, RSAKey
 
 from gateway.errors import Code, Unavailable
@@ -47,6 +47,8 @@ class FakeProvider:
     subject: str = "ada"
     sid: str | None = "sid-1"
     lifetime: Any = 300
+    client_key: Any = None  # the client's public key, for private_key_jwt
+    assertions: list[str] = field(default_factory=list)
     rotate: bool = True
     down: bool = False
     metadata: Claims = field(default_factory=dict)
@@ -111,8 +113,7 @@ class FakeProvider:
 
     def _token(self, request: BackChannelRequest) -> BackChannelAnswer:
         form = {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
-        expected = base64.b64encode(f"{self.client_id}:{self.client_secret}".encode())
-        if (b"authorization", b"Basic " + expected) not in request.fields:
+        if not self._client_is_proved(request, form):
             return _json({"error": "invalid_client"}, 401)
         if form["grant_type"] == "authorization_code":
             attempt = self.codes.pop(form["code"], None)
@@ -126,6 +127,25 @@ class FakeProvider:
             if attempt is None:
                 return _json({"error": "invalid_grant"}, 400)
         return _json(self.change_token_answer(self._grant(attempt)))
+
+    def _client_is_proved(self, request: BackChannelRequest, form: dict[str, str]) -> bool:
+        proofs = [value for name, value in request.fields if name == b"authorization"]
+        if self.client_key is None:
+            expected = base64.b64encode(f"{self.client_id}:{self.client_secret}".encode())
+            return proofs == [b"Basic " + expected]
+        token = jwt.decode(form["client_assertion"], self.client_key, algorithms=["RS256"])
+        claims = token.claims
+        fresh = claims["jti"] not in self.assertions
+        self.assertions.append(claims["jti"])
+        about = (claims["iss"], claims["sub"], claims["aud"])
+        on_time = self.clock.now() < claims["exp"] <= self.clock.now() + 120
+        # The audience is the issuer, as one string (RFC 10070).
+        return (
+            not proofs
+            and fresh
+            and on_time
+            and about == (self.client_id, self.client_id, self.issuer)
+        )
 
     @staticmethod
     def _pkce_holds(attempt: Attempt, form: dict[str, str]) -> bool:

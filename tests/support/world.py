@@ -64,11 +64,11 @@ BASE: dict[str, Any] = {
 }
 
 
-def settings_of(changes: dict[str, Any] | None = None, directory: Path | None = None) -> Settings:
-    """Load the base configuration with top-level keys replaced."""
+def settings_of(changes: dict[str, Any] | None = None, **environ: str) -> Settings:
+    """Load the base configuration with top-level keys replaced, and more secrets if need be."""
     text = yaml.safe_dump({**BASE, **(changes or {})})
-    environ = {"RING_KEY": RING_KEY, "CLIENT_SECRET": CLIENT_SECRET}
-    return config.load_text(text, directory or Path(), environ)
+    secrets = {"RING_KEY": RING_KEY, "CLIENT_SECRET": CLIENT_SECRET, **environ}
+    return config.load_text(text, Path(), secrets)
 
 
 @dataclass

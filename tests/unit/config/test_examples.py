@@ -12,11 +12,12 @@ import yaml
 from gateway import config
 from gateway.config import Level
 from gateway.settings import Settings
+from tests.support.provider import EC_KEY as PROVIDER_KEY
 
 FOLDER = Path(__file__).parents[3] / "config"
 NAMES = sorted(path.name for path in FOLDER.glob("*.yaml"))
 
-PEM = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA==\n-----END PRIVATE KEY-----\n"
+PEM = PROVIDER_KEY.as_pem(private=True).decode()
 
 
 def key(name: str) -> str:

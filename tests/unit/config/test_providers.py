@@ -7,10 +7,11 @@ import pytest
 from gateway.edge.cookies import SameSite
 from gateway.oidc.client import ClientAuth, Kind, ResponseMode
 from gateway.oidc.keys import Algorithm
+from tests.support.provider import KEY as PROVIDER_KEY
 from tests.unit.config.documents import ABSENT, check, errors, message, settings
 
 MAIN = "providers.main."
-PEM = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA==\n-----END PRIVATE KEY-----\n"
+PEM = PROVIDER_KEY.as_pem(private=True).decode()
 PLAIN: dict[str, Any] = {
     "kind": "oauth2",
     "client_id": "spa",
@@ -120,7 +121,7 @@ def test_private_key_jwt_needs_a_key() -> None:
     made = settings(with_key, environ={"KEY": PEM})
     assert made.clients[0].private_key is not None
     assert made.clients[0].private_key.reveal() == PEM.strip()
-    assert "MC4C" not in repr(made)
+    assert PEM.splitlines()[1] not in repr(made)
     mac = {**with_key, MAIN + "assertion_algorithm": "HS256"}
     assert errors(mac, environ={"KEY": PEM}) == [MAIN + "assertion_algorithm"]
 
@@ -130,6 +131,7 @@ def test_private_key_jwt_needs_a_key() -> None:
     [
         "hunter2",
         PEM.replace("PRIVATE", "PUBLIC"),
+        PEM.replace(PEM[40:60], ""),
         PEM.replace("PRIVATE", "ENCRYPTED PRIVATE"),
     ],
 )

@@ -164,6 +164,8 @@ def test_each_prompt_of_the_specifications_is_understood(prompt: str) -> None:
 def test_bounds_are_inclusive() -> None:
     assert read_wish(b"max_age=1000000000").max_age == 10**9
     assert len(read_wish(b"login_hint=" + b"a" * 320).login_hint or "") == 320
+    assert read_wish(b"acr_values=" + b"a" * 512).acr_values == ("a" * 512,)
+    assert read_wish(b"x=" + b"x" * (MAX_QUERY - 2)) == LoginWish()
 
 
 FORBIDDEN = (

@@ -56,7 +56,13 @@ def test_g15_another_subjects_claims_are_refused(sub: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "content_type", ["application/json", "APPLICATION/JSON", "application/json; charset=utf-8"]
+    "content_type",
+    [
+        "application/json",
+        "APPLICATION/JSON",
+        "application/json; charset=utf-8",
+        " application/json ; x=y",
+    ],
 )
 def test_g16_json_is_read(content_type: str) -> None:
     answer = BackChannelAnswer(200, content_type, json.dumps(INFO).encode())
@@ -118,7 +124,15 @@ def test_an_outage_is_an_outage(status: int) -> None:
 
 @pytest.mark.parametrize(
     ("identifier", "subject"),
-    [("u1", "u1"), (42, "42"), (0, "0"), (-7, "-7"), (10**200, str(10**200)), ("jürg", "jürg")],
+    [
+        ("u1", "u1"),
+        (42, "42"),
+        (0, "0"),
+        (-7, "-7"),
+        (10**200, str(10**200)),
+        ("jürg", "jürg"),
+        ("x" * 255, "x" * 255),
+    ],
 )
 def test_a_plain_providers_user_is_named_by_the_configured_claim(
     identifier: object, subject: str
