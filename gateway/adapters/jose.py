@@ -127,6 +127,15 @@ class JoserfcJose:
         return b".".join((signing_input, base64url_encode(signature))).decode("ascii")
 
 
+def can_sign(key: PrivateKeyPem, algorithm: Algorithm) -> bool:
+    """Whether this key makes signatures of this algorithm; tried out, for `gateway check`."""
+    try:
+        JoserfcJose().sign({}, key, algorithm, None)
+    except Misconfigured:
+        return False
+    return True
+
+
 # -- tokens --------------------------------------------------------------------------------------
 
 
