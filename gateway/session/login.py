@@ -17,6 +17,7 @@ from gateway.session.attempts import MAX_RESTARTS, Attempts, BoundAttempt, Resum
 from gateway.session.manager import Sessions
 from gateway.session.model import Facts, Session, Tokens
 from gateway.session.provider import Provider
+from gateway.session.trail import about
 
 _RESTART_EVERY = 120.0  # seconds between restarts of a login whose state nobody can read
 
@@ -206,17 +207,7 @@ class Login:
         )
         session = await self._sessions.create(facts, tokens_of(grant))
         await self._sessions.end_others_in_browser(facts.browser, session, caller)
-        self._audit.record(
-            AuditEvent(
-                AuditName.LOGIN_SUCCEEDED,
-                Outcome.SUCCESS,
-                provider=facts.provider,
-                issuer=facts.issuer,
-                subject=facts.subject,
-                session=facts.session_id,
-                caller=caller,
-            )
-        )
+        self._audit.record(about(facts, AuditName.LOGIN_SUCCEEDED, caller=caller))
         return session
 
     async def _identify(

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 
 from gateway.errors import GatewayError
 from gateway.oidc import end_session
-from gateway.ports import AuditEvent, AuditLog, AuditName, Caller, Outcome
+from gateway.ports import AuditLog, AuditName, Caller, Outcome
 from gateway.session.attempts import CLOCK_SKEW
 from gateway.session.manager import Sessions
 from gateway.session.model import Session
 from gateway.session.provider import Provider
 from gateway.session.sealing import CannotOpen
+from gateway.session.trail import about
 
 _PATIENCE = 1.0  # seconds a person waits for the provider while logging out
 _RETURN_WITHIN = 3600.0  # seconds between leaving for the provider and coming back
@@ -110,31 +111,10 @@ class Logout:
             if not await provider.revoke(token):
                 return
         except GatewayError as failure:
-            self._record(
-                AuditName.TOKEN_REVOCATION_FAILED, Outcome.FAILURE, session, caller, failure
+            name = AuditName.TOKEN_REVOCATION_FAILED
+            event = about(
+                session.facts, name, Outcome.FAILURE, caller, code=failure.code, note=failure.note
             )
         else:
-            self._record(AuditName.TOKEN_REVOKED, Outcome.SUCCESS, session, caller, None)
-
-    def _record(
-        self,
-        name: AuditName,
-        outcome: Outcome,
-        session: Session,
-        caller: Caller,
-        failure: GatewayError | None,
-    ) -> None:
-        facts = session.facts
-        self._audit.record(
-            AuditEvent(
-                name,
-                outcome,
-                failure.code if failure else None,
-                provider=facts.provider,
-                issuer=facts.issuer,
-                subject=facts.subject,
-                session=facts.session_id,
-                caller=caller,
-                note=failure.note if failure else "",
-            )
-        )
+            event = about(session.facts, AuditName.TOKEN_REVOKED, caller=caller)
+        self._audit.record(event)

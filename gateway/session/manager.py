@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from gateway.errors import Code, Refused, Unavailable
 from gateway.ports import (
     NOBODY,
-    AuditEvent,
     AuditLog,
     AuditName,
     Caller,
@@ -22,13 +21,13 @@ from gateway.ports import (
     Entropy,
     IndexName,
     LookupId,
-    Outcome,
     SessionStore,
 )
 from gateway.secret import SessionHandle
 from gateway.session import codec
 from gateway.session.model import Facts, Session, SessionId, SessionPolicy, Tokens
 from gateway.session.sealing import CannotOpen, KeyRing, b64
+from gateway.session.trail import about
 
 _SLIDE_AT_MOST_EVERY = 60.0  # seconds; a slide is a write, and one a minute is fine enough
 _PARALLEL_LOGINS = 5.0  # seconds between two logins of one browser that count as parallel
@@ -147,18 +146,8 @@ class Sessions:
         """End a session; True when it was still there. `by` says whose verdict it was."""
         ended = await self.store.end(lookup, self._every_index(facts))
         if ended:
-            self._audit.record(
-                AuditEvent(
-                    AuditName.SESSION_ENDED,
-                    Outcome.SUCCESS,
-                    provider=facts.provider,
-                    issuer=facts.issuer,
-                    subject=facts.subject,
-                    session=facts.session_id,
-                    by=by,
-                    caller=caller,
-                )
-            )
+            event = about(facts, AuditName.SESSION_ENDED, caller=caller, by=by)
+            self._audit.record(event)
         return ended
 
     async def of_user(self, issuer: str, subject: str) -> list[Listed]:

@@ -13,12 +13,13 @@ from dataclasses import replace
 from gateway.errors import Code, GatewayError, Refused, Unavailable
 from gateway.oidc import id_token
 from gateway.oidc.token_endpoint import Grant, GrantRefused
-from gateway.ports import AuditEvent, AuditLog, AuditName, Caller, LookupId, Outcome
+from gateway.ports import AuditLog, AuditName, Caller, LookupId, Outcome
 from gateway.secret import AccessToken
 from gateway.session.login import tokens_of
 from gateway.session.manager import Sessions
 from gateway.session.model import Session, Tokens
 from gateway.session.provider import Provider
+from gateway.session.trail import about
 
 SAFETY = 5.0  # seconds of life a token must have left to be sent to an upstream
 _LIFETIME_SHARE = 0.1  # refresh when a tenth of the lifetime is left, if that is more
@@ -119,7 +120,7 @@ class Refresher:
             raise self._weather(session, failure, caller) from failure
         grant = await self._check_identity(provider, session, grant, caller)
         renewed = await self._store(session, tokens_of(grant, session.tokens), caller)
-        self._record(AuditName.TOKEN_REFRESHED, Outcome.SUCCESS, session, caller)
+        self._audit.record(about(session.facts, AuditName.TOKEN_REFRESHED, caller=caller))
         return renewed
 
     async def _check_identity(
@@ -189,13 +190,9 @@ class Refresher:
             try:
                 await provider.revoke(tokens.refresh_token)
             except GatewayError as failure:
-                self._record(
-                    AuditName.TOKEN_REVOCATION_FAILED,
-                    Outcome.FAILURE,
-                    session,
-                    caller,
-                    failure.code,
-                )
+                name = AuditName.TOKEN_REVOCATION_FAILED
+                event = about(session.facts, name, Outcome.FAILURE, caller, code=failure.code)
+                self._audit.record(event)
         raise Refused(Code.SESSION_ENDED)
 
     def _weather(self, session: Session, failure: GatewayError, caller: Caller) -> Unavailable:
@@ -206,28 +203,5 @@ class Refresher:
     def _failed(
         self, session: Session, caller: Caller, outcome: Outcome, code: Code, note: str
     ) -> None:
-        self._record(AuditName.TOKEN_REFRESH_FAILED, outcome, session, caller, code, note)
-
-    def _record(
-        self,
-        name: AuditName,
-        outcome: Outcome,
-        session: Session,
-        caller: Caller,
-        code: Code | None = None,
-        note: str = "",
-    ) -> None:
-        facts = session.facts
-        self._audit.record(
-            AuditEvent(
-                name,
-                outcome,
-                code,
-                provider=facts.provider,
-                issuer=facts.issuer,
-                subject=facts.subject,
-                session=facts.session_id,
-                caller=caller,
-                note=note,
-            )
-        )
+        name = AuditName.TOKEN_REFRESH_FAILED
+        self._audit.record(about(session.facts, name, outcome, caller, code=code, note=note))

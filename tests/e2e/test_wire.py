@@ -89,15 +89,8 @@ def read_all(link: socket.socket) -> bytes:
     return octets
 
 
-@pytest.fixture(scope="module")
-def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
-    folder = tmp_path_factory.mktemp("wire")
-    port, admin = free_port(), free_port()
-    upstream = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
-    upstream.daemon_threads = True
-    thread = Thread(target=upstream.serve_forever, daemon=True)
-    thread.start()
-    settings = {
+def settings_with(port: int, admin: int, route: dict[str, str]) -> dict[str, object]:
+    return {
         "public_origin": f"http://localhost:{port}",
         "listen": {"host": "127.0.0.1", "port": port},
         "admin": {"host": "127.0.0.1", "port": admin},
@@ -110,15 +103,25 @@ def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
                 "client_secret": {"env": "CLIENT_SECRET"},
             }
         },
-        "routes": [
-            {
-                "path": "/open/",
-                "upstream": f"http://127.0.0.1:{upstream.server_port}/",
-                "access": "public",
-                "token": "none",
-            },
-        ],
+        "routes": [route],
     }
+
+
+@pytest.fixture(scope="module")
+def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
+    folder = tmp_path_factory.mktemp("wire")
+    port, admin = free_port(), free_port()
+    upstream = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    upstream.daemon_threads = True
+    thread = Thread(target=upstream.serve_forever, daemon=True)
+    thread.start()
+    route = {
+        "path": "/open/",
+        "upstream": f"http://127.0.0.1:{upstream.server_port}/",
+        "access": "public",
+        "token": "none",
+    }
+    settings = settings_with(port, admin, route)
     file = folder / "gateway.yaml"
     file.write_text(yaml.safe_dump(settings))
     environ = {"RING_KEY": RING_KEY, "CLIENT_SECRET": CLIENT_SECRET}
@@ -250,23 +253,8 @@ def resident(pid: int) -> int:
 
 def test_sigterm_ends_the_gateway_and_its_store_cleanly(tmp_path: Path) -> None:
     port, admin = free_port(), free_port()
-    settings = {
-        "public_origin": f"http://localhost:{port}",
-        "listen": {"host": "127.0.0.1", "port": port},
-        "admin": {"host": "127.0.0.1", "port": admin},
-        "store": {"url": "embedded:store"},
-        "keys": [{"id": "k", "secret": {"env": "RING_KEY"}}],
-        "providers": {
-            "main": {
-                "issuer": "http://127.0.0.1:1",
-                "client_id": "spa",
-                "client_secret": {"env": "CLIENT_SECRET"},
-            }
-        },
-        "routes": [
-            {"path": "/", "upstream": "http://127.0.0.1:2/", "access": "public", "token": "none"}
-        ],
-    }
+    route = {"path": "/", "upstream": "http://127.0.0.1:2/", "access": "public", "token": "none"}
+    settings = settings_with(port, admin, route)
     file = tmp_path / "gateway.yaml"
     file.write_text(yaml.safe_dump(settings))
     environ = {"RING_KEY": RING_KEY, "CLIENT_SECRET": CLIENT_SECRET}
