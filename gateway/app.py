@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +69,7 @@ class Gateway:
     admin: ASGIApp
     refresher: Refresher
     logout: Logout
+    providers: Mapping[str, Provider]
 
     async def aclose(self) -> None:
         """Let grants and revocations under way reach their end."""
@@ -81,6 +82,7 @@ def compose(settings: Settings, parts: Parts) -> Gateway:
     metrics = Metrics(__version__, settings.dangers)
     audit = CountedAudit(parts.audit, metrics)
     site = _site(settings)
+    routes = RouteTable(settings.routes, base=BASE)
     ring = KeyRing(settings.keys, parts.entropy)
     sessions = Sessions(parts.store, ring, settings.session, parts.clock, parts.entropy, audit)
     providers = {
@@ -95,11 +97,11 @@ def compose(settings: Settings, parts: Parts) -> Gateway:
     login = Login(providers, sessions, settings.login, audit)
     pipeline = Pipeline(
         site=site,
-        routes=RouteTable(settings.routes, base=BASE),
+        routes=routes,
         sessions=sessions,
         refresher=refresher,
         upstream=parts.upstream,
-        endpoints=Endpoints(SigningIn(site, login, sessions), account),
+        endpoints=Endpoints(SigningIn(site, routes, login, sessions), account),
         account=account,
         static=StaticFiles(site, settings.routes),
         audit=audit,
@@ -118,6 +120,7 @@ def compose(settings: Settings, parts: Parts) -> Gateway:
         admin=Admin(parts.store.ping, metrics.text, CONTENT_TYPE, __version__, settings.dangers),
         refresher=refresher,
         logout=logout,
+        providers=providers,
     )
 
 

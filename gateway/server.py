@@ -38,7 +38,7 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Remember whom to tell when the connection is lost."""
-        self._connection = Connection()
+        self._connection = Connection(transport.abort)
         super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -61,14 +61,15 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Be ready for the next head on this connection."""
-        super().on_message_complete()
+        if not self.transport.is_closing():
+            super().on_message_complete()
         self._fields_complete = False
         self._head_octets = self._field_octets = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header field; drop a trailer, which httptools hands over in the same way."""
         if not self._fields_complete:
-            self._field_octets += len(name) + len(value)
+            self._field_octets += len(name) + len(value) + 4  # as on the wire
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -80,7 +81,26 @@ class HardenedProtocol(HttpToolsProtocol):
         scope = cast("dict[str, Any]", self.scope)
         scope["gateway.raw_target"] = self.url
         scope["gateway.connection"] = self._connection
+        if self.parser.should_upgrade() and self._announces_a_body():
+            # httptools reads what follows an Upgrade as another protocol's octets: the body would
+            # come back as the next request (RFC 9112 section 11.2).
+            detail = "A request that asks for an upgrade cannot carry a body here."
+            self._refuse(501, "Not Implemented", Code.UPGRADE_REFUSED, detail)
+            return
         super().on_headers_complete()
+        if self.parser.should_upgrade():
+            self.cycle.keep_alive = False  # nothing after it on this connection is HTTP for sure
+
+    def _announces_a_body(self) -> bool:
+        return any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Upgrades are not offered; that a browser asks is no news."""
+
+    def on_body(self, body: bytes) -> None:
+        """Drop the body of what was refused."""
+        if not self.transport.is_closing():
+            super().on_body(body)
 
     def send_400_response(self, msg: str) -> None:
         """Answer octets that are not HTTP, and close."""

@@ -92,11 +92,16 @@ def _translated() -> Iterator[None]:
     """Turn the library's failures into ours, naming the side that failed."""
     try:
         yield
-    except httpx2.PoolTimeout as failure:
-        raise Unavailable(Code.UPSTREAM_OVERLOADED, note="no free connection") from failure
+    except httpx2.PoolTimeout:
+        raise Unavailable(Code.UPSTREAM_OVERLOADED, note="no free connection") from None
     except (httpx2.ConnectError, httpx2.ConnectTimeout) as failure:
-        raise Unavailable(Code.UPSTREAM_CONNECT, note=type(failure).__name__) from failure
+        raise Unavailable(Code.UPSTREAM_CONNECT, note=type(failure).__name__) from None
     except httpx2.TimeoutException as failure:
-        raise Unavailable(Code.UPSTREAM_TIMEOUT, note=type(failure).__name__) from failure
+        raise Unavailable(Code.UPSTREAM_TIMEOUT, note=type(failure).__name__) from None
     except httpx2.TransportError as failure:
-        raise Unavailable(Code.UPSTREAM_PROTOCOL, note=type(failure).__name__) from failure
+        # `from None`: the library's text quotes what the upstream sent, and that is nobody's log's.
+        raise Unavailable(Code.UPSTREAM_PROTOCOL, note=type(failure).__name__) from None
+    except Exception as failure:
+        if type(failure).__module__.partition(".")[0] not in ("h11", "httpcore2"):
+            raise  # a body's own failure, or a bug of ours
+        raise Unavailable(Code.UPSTREAM_PROTOCOL, note=type(failure).__name__) from None

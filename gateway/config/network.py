@@ -75,12 +75,21 @@ def build_forwarded(basics: Basics, report: Report) -> ForwardedPolicy:
     return ForwardedPolicy(tuple(networks))
 
 
+def _is_too_wide(network: IPv4Network | IPv6Network) -> bool:
+    if network.prefixlen < _WIDEST[network.version]:
+        return True
+    local = IPv6Network(
+        "fc00::/7"
+    )  # unique local addresses (RFC 4193); elsewhere /32 is a provider
+    return network.version == 6 and network.prefixlen < 32 and not network.subnet_of(local)  # noqa: PLR2004
+
+
 def _check_network(
     network: IPv4Network | IPv6Network, text: str, path: Path, basics: Basics, report: Report
 ) -> None:
     if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped is not None:
         report.error(path, "is an IPv4 network in IPv6 form; write it as IPv4")
-    elif network.prefixlen < _WIDEST[network.version]:
+    elif _is_too_wide(network):
         if not basics.dangerously_trust_all_proxies:
             report.error(
                 path,

@@ -50,6 +50,14 @@ def build_clients(
         client = _client(name, section, origin, references, report)
         if client is not None:
             clients.append(client)
+    kinds: dict[str, Kind] = {}
+    for client in clients:
+        if kinds.setdefault(client.issuer, client.kind) is not client.kind:
+            report.error(
+                ("providers", client.provider, "issuer"),
+                "names an issuer of another kind: a person is issuer and subject, and the two "
+                "would mix up their users (D9)",
+            )
     return tuple(clients)
 
 

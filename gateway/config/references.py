@@ -57,6 +57,13 @@ class References:
         """Return the absolute path of a file or directory named in the configuration."""
         return FilePath(self._directory, name).absolute()
 
+    def holds_the_configuration(self, name: str) -> bool:
+        """Whether the configuration file lies in this directory or below it."""
+        try:
+            return self._directory.resolve().is_relative_to(self.place(name).resolve())
+        except (OSError, ValueError):
+            return False
+
     def has_directory(self, name: str) -> bool:
         """Whether the directory is there, for this user."""
         try:

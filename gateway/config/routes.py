@@ -124,7 +124,12 @@ def _to_static(section: RouteSection, name: str, path: Path, around: Surrounding
     if not section.content_security_policy.isascii():
         report.error(place, "must be plain ASCII")
     directory = around.references.place(name)
-    if not around.references.has_directory(name):
+    if around.references.holds_the_configuration(name):
+        report.error(
+            (*path, "static"),
+            "would publish the configuration file and what lies beside it; name the build's folder",
+        )
+    elif not around.references.has_directory(name):
         report.error((*path, "static"), f"there is no directory {directory}; build the app first")
     elif not around.references.has_file(f"{name}/index.html"):
         report.warn((*path, "static"), f"there is no index.html in {directory}")

@@ -74,6 +74,19 @@ _PROTECTED = _HOP_BY_HOP | {
     b"x-url-scheme",
 }
 _PROTECTED_FAMILIES = (
+    b"cf-access-",
+    b"client-ip",
+    b"tailscale-",
+    b"wl-proxy-",
+    b"x-amzn-oidc-",
+    b"x-authelia-",
+    b"x-consumer-",
+    b"x-envoy-",
+    b"x-goog-",
+    b"x-jwt-assertion",
+    b"x-ms-client-principal",
+    b"x-pomerium-",
+    b"x-userinfo",
     b"proxy-",
     b"remote-",  # remote-user, remote-groups
     b"ssl-client-",

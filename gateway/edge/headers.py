@@ -22,6 +22,8 @@ _SET_COOKIE, _CACHING, _VARY = Fate.SET_COOKIE, Fate.CACHING, Fate.VARY
 # Connection may name the usual two, which are no fields, and may not name framing away (L3).
 _NOT_TO_BE_NAMED = frozenset({b"keep-alive", b"close", b"content-length", b"transfer-encoding"})
 
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _NO_STORE: Field = (b"cache-control", b"no-store")
 _DEFAULTS: Fields = (
@@ -106,8 +108,8 @@ def _end_to_end(
     Returns the lines that pass, and those the caller has to look at.
     """
     text = b" ".join([value for _, value in fields])
-    if b"\r" in text or b"\n" in text or b"\0" in text:  # RFC 9110 section 5.5 (L7)
-        raise MalformedField("CR, LF or NUL in a field value")
+    if _CONTROL.search(text):  # RFC 9110 section 5.5 (L7); servers refuse to send them
+        raise MalformedField("a control character in a field value")
     kept: list[Field] = []
     special: list[_Judged] = []
     for spelling, value in fields:

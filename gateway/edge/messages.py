@@ -42,7 +42,7 @@ class BrowserRequest:
 
     method: str
     raw_target: bytes
-    fields: Fields
+    fields: Fields = field(repr=False)  # cookies among them
     peer: str = ""
     over_tls: bool = False
 
@@ -66,7 +66,7 @@ class UpstreamRequest:
     method: str
     origin: str
     target: bytes
-    fields: Fields
+    fields: Fields = field(repr=False)  # the bearer token among them
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,6 @@ class Reply:
     """An answer: complete bytes, or a stream that is passed on piece by piece."""
 
     status: int
-    fields: Fields = ()
+    fields: Fields = field(default=(), repr=False)  # Set-Cookie among them
     body: bytes | Stream = b""
     note: Mapping[str, str] = field(default_factory=dict)  # for the access log, never sent

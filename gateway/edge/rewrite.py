@@ -4,6 +4,7 @@ Paths are cut and joined as octets; no URL is ever built from text and parsed ag
 """
 
 import re
+from collections.abc import Iterable
 from urllib.parse import unquote_to_bytes
 
 from gateway.edge.forwarded import ForwardedPolicy, forwarded_fields
@@ -104,9 +105,17 @@ def outgoing(  # noqa: PLR0913 - each is a separate fact, and bundling them woul
 
 
 def returning(
-    status: int, fields: Fields, route: Route, origin: PublicOrigin, *, session_used: bool
+    status: int,
+    fields: Fields,
+    route: Route,
+    origin: PublicOrigin,
+    *,
+    session_used: bool,
+    internal_hosts: frozenset[bytes] = frozenset(),
 ) -> Fields:
     """Return the fields for the browser, with Location and Content-Location in public terms (K7).
+
+    No answer names one of `internal_hosts` (L12).
 
     Raises Unavailable(UPSTREAM_PROTOCOL) as `response_fields` does, and for two differing
     Locations.
@@ -121,9 +130,11 @@ def returning(
             continue  # RFC 9110 section 8.6 (M9)
         if name == b"location":
             locations.add(value)
+        if name == b"link" and any(host in value.lower() for host in internal_hosts):
+            continue  # paging links of an API that does not know its public address
         if name not in (b"location", b"content-location"):
             kept.append((name, value))
-        elif (public := public_location(value, route, origin)) is not None:
+        elif (public := public_location(value, route, origin, internal_hosts)) is not None:
             kept.append((name, public))
     if len(locations) > 1:
         raise Unavailable(
@@ -132,13 +143,31 @@ def returning(
     return tuple(kept)
 
 
-def public_location(value: bytes, route: Route, origin: PublicOrigin) -> bytes | None:
+def upstream_hosts(routes: Iterable[Route]) -> frozenset[bytes]:
+    """Return the hosts that no answer may name: those of every route's upstream."""
+    found = set()
+    for route in routes:
+        if isinstance(route.to, ToUpstream):
+            scheme, authority = route.to.origin.encode("ascii").split(b"://")
+            place = _place(scheme, authority)
+            if place is not None:
+                found.add(place[1])
+    return frozenset(found)
+
+
+def public_location(
+    value: bytes,
+    route: Route,
+    origin: PublicOrigin,
+    internal_hosts: frozenset[bytes] = frozenset(),
+) -> bytes | None:
     """Return where a Location of the upstream leads in public terms; None when it must not pass.
 
     A place under the upstream's own origin and base path becomes the public path. A relative
     reference passes, for the public path ends as the upstream's does. So does an http(s) URL of
     another host, our public origin included. What lies on the upstream's host but outside the
-    base path is internal, and what cannot be read in one way only is refused: both give None.
+    base path, or on a host of `internal_hosts`, is internal, and what cannot be read in one way
+    only is refused: both give None.
     """
     to = _upstream_of(route)
     if not value or _UNREADABLE.search(value):
@@ -155,7 +184,8 @@ def public_location(value: bytes, route: Route, origin: PublicOrigin) -> bytes |
         return None
     if place == upstream:
         return _public_path(url[3], route, to)
-    is_internal = upstream is not None and place[1] == upstream[1]
+    inner = {upstream[1]} if upstream is not None else set()
+    is_internal = place[1] in inner | internal_hosts
     return None if is_internal and place[1] != origin.host.encode("ascii") else value
 
 

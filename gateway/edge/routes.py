@@ -95,6 +95,7 @@ class RouteTable:
             self._by_prefix[prefix] = route
             if self._by_folded.setdefault(prefix.lower(), route) is not route:
                 raise ValueError(f"two routes have the path {route.path}, but for upper case")
+        self.routes = tuple(self._by_prefix.values())
         # No prefix has more segments than this, so a path of 8000 slashes costs no more than one.
         self._depth = max((prefix.count("/") for prefix in self._by_prefix), default=0)
 

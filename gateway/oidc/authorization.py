@@ -123,10 +123,11 @@ def authorization_url(
         "login_hint": wish.login_hint,
         "ui_locales": wish.ui_locales,
     }
-    ours |= {name: value for name, value in optional.items() if value}
-    # Never twice, and never instead of ours: `Client` refuses the names that are ours alone.
-    extra = {name: value for name, value in client.extra_parameters if name not in ours}
-    sent = {name: value for name, value in (ours | extra).items() if value}
+    wished = {name: value for name, value in optional.items() if value}
+    # Never twice. What the operator configured wins over what a link asks for (E14), and nothing
+    # replaces ours: `Client` refuses the names that are ours alone.
+    named = wished | dict(client.extra_parameters) | ours
+    sent = {name: value for name, value in named.items() if value}
     return with_parameters(metadata.authorization_endpoint, sent.items())
 
 

@@ -9,7 +9,7 @@ by starting logins.
 
 import hmac
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.errors import Code, Refused
 from gateway.oidc import attempt as codec
@@ -80,7 +80,9 @@ class Attempts:
             raise self.refused(Code.STATE_UNKNOWN, self._nowhere, is_readable=False) from None
         tag, attempt = plain[:_TAG_OCTETS], codec.decode(plain[_TAG_OCTETS:])
         if binding is None or not hmac.compare_digest(tag, self._tag(key_id, binding, attempt)):
-            raise self.refused(Code.STATE_UNKNOWN, attempt)
+            # Perhaps a stranger's: their target must not become a request of this browser.
+            home = replace(attempt, return_to=self._nowhere.return_to)
+            raise self.refused(Code.STATE_UNKNOWN, home)
         if codec.is_expired(attempt, self._clock.now(), ttl):
             raise self.refused(Code.STATE_EXPIRED, attempt)
         return self._bound(key_id, binding, attempt)
@@ -99,7 +101,10 @@ class Attempts:
             _, plain = self._ring.open_envelope("resume", text)
         except CannotOpen:
             raise Refused(Code.STATE_UNKNOWN) from None
-        return_to, provider, restarts, code, is_readable, issued_at = json.loads(plain)
+        try:
+            return_to, provider, restarts, code, is_readable, issued_at = json.loads(plain)
+        except ValueError:  # of a newer release
+            raise Refused(Code.STATE_UNKNOWN) from None
         if not -CLOCK_SKEW <= self._clock.now() - issued_at <= _RESUME_TTL:
             raise Refused(Code.STATE_EXPIRED)
         return Resumption(return_to, provider, restarts, Code(code), is_readable)

@@ -1,7 +1,7 @@
 """Logging in: from the click to the session. What travels between the two is in `attempts.py`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.errors import Code, GatewayError, Refused
 from gateway.oidc import authorization, callback, claims, id_token
@@ -43,7 +43,7 @@ class Finished:
     """A login that has succeeded: set `cookie`, then let the browser go to `return_to`."""
 
     session: Session
-    cookie: str
+    cookie: str = field(repr=False)
     return_to: str
 
 
@@ -101,6 +101,8 @@ class Login:
         """Begin a login; needs the provider's metadata, nothing of it is stored."""
         provider = self.provider(wish.provider)
         client = provider.client
+        if client.acr_values and not set(wish.acr_values) <= set(client.acr_values):
+            raise Refused(Code.LOGIN_PARAMETER, "These acr_values are not among the configured.")
         published = await provider.metadata()
         binding = binding or self._ring.new_binding()
         attempt = LoginAttempt(
@@ -152,9 +154,9 @@ class Login:
             return await self._complete(provider_name, parameters, binding, caller)
         except GatewayError as failure:
             outcome = Outcome.REFUSED if isinstance(failure, Refused) else Outcome.FAILURE
-            self._record(
-                AuditName.LOGIN_FAILED, outcome, provider_name, caller, failure.code, failure.note
-            )
+            # Only names we know: a stranger's would grow the log and the metrics without bound.
+            known = provider_name if provider_name in self._providers else ""
+            self._record(AuditName.LOGIN_FAILED, outcome, known, caller, failure.code, failure.note)
             raise
 
     async def _complete(

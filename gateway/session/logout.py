@@ -14,7 +14,7 @@ from gateway.ports import AuditLog, AuditName, Caller, Outcome
 from gateway.session.attempts import CLOCK_SKEW
 from gateway.session.manager import Sessions
 from gateway.session.model import Session
-from gateway.session.provider import Provider
+from gateway.session.provider import Provider, provider_of
 from gateway.session.sealing import CannotOpen
 from gateway.session.trail import about
 
@@ -39,6 +39,8 @@ class Logout:
         That is the provider's end-session URL when it has one, else `return_to`.
         """
         await self._sessions.end(session.lookup, session.facts, by="user", caller=caller)
+        # Another tab may have logged in at the same moment and left a session beside this one.
+        await self._sessions.end_browser(session.facts.browser, caller)
         revocation = self._revoke_later(session, caller)
         url = await self._end_session_url(session, return_to)
         await asyncio.wait({revocation}, timeout=_PATIENCE)
@@ -70,7 +72,10 @@ class Logout:
             _, plain = self._sessions.ring.open_envelope("logout", state)
         except CannotOpen:
             return None
-        return_to, issued_at = json.loads(plain)
+        try:
+            return_to, issued_at = json.loads(plain)
+        except ValueError:  # of a newer release
+            return None
         age = self._sessions.clock.now() - issued_at
         return str(return_to) if -CLOCK_SKEW <= age <= _RETURN_WITHIN else None
 
@@ -80,7 +85,7 @@ class Logout:
             await asyncio.wait(self._revocations, timeout=2.0)
 
     async def _end_session_url(self, session: Session, return_to: str) -> str | None:
-        provider = self._providers.get(session.facts.provider)
+        provider = provider_of(self._providers, session.facts)
         if provider is None:
             return None
         try:
@@ -103,7 +108,7 @@ class Logout:
         return task
 
     async def _revoke(self, session: Session, caller: Caller) -> None:
-        provider = self._providers.get(session.facts.provider)
+        provider = provider_of(self._providers, session.facts)
         token = session.tokens.refresh_token
         if provider is None or token is None:
             return

@@ -171,8 +171,19 @@ class Sessions:
         async for listed in self._listed(names):
             if listed.lookup == keep.lookup or listed.facts.browser != browser:
                 continue
-            if keep.facts.created_at - listed.facts.created_at > _PARALLEL_LOGINS:
+            same_user = (listed.facts.issuer, listed.facts.subject) == (
+                keep.facts.issuer,
+                keep.facts.subject,
+            )
+            age = keep.facts.created_at - listed.facts.created_at
+            if age > _PARALLEL_LOGINS or not same_user:
                 await self.supersede(listed.lookup, listed.facts, caller)
+
+    async def end_browser(self, browser: str, caller: Caller) -> None:
+        """End every session of this browser, whoever's it is: its user logs out."""
+        async for listed in self._listed(self.ring.index_names("browser", browser)):
+            if listed.facts.browser == browser:
+                await self.end(listed.lookup, listed.facts, by="user", caller=caller)
 
     async def supersede(self, lookup: LookupId, facts: Facts, caller: Caller) -> None:
         """End a session because the same browser has just logged in again."""

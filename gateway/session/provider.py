@@ -19,6 +19,7 @@ from gateway.oidc.metadata import Metadata
 from gateway.oidc.token_endpoint import Grant
 from gateway.ports import BackChannel, Clock, Entropy, Jose
 from gateway.secret import AccessToken, CodeVerifier, IdToken, RefreshToken
+from gateway.session.model import Facts
 from gateway.session.sealing import b64
 
 FRESH_FOR = 3600.0  # seconds a published document is used without asking again
@@ -66,14 +67,20 @@ class Published(Generic[Document]):
             return None
         if newer_than is not None:
             return self._document if self._fetched_at > newer_than else None
-        if now - self._fetched_at < FRESH_FOR or now - self._tried_at < RETRY_AFTER:
+        age = now - self._fetched_at
+        if age < FRESH_FOR:
             return self._document
+        if now - self._tried_at < RETRY_AFTER:
+            if age <= STALE_FOR:
+                return self._document
+            self._raise_recent_failure(now)
         return None
 
     def _raise_recent_failure(self, now: float) -> None:
         """Answer at once while a provider is known to be down: no stampede on it or on us."""
         if self._failure is not None and 0 <= now - self._tried_at < RETRY_AFTER:
-            raise self._failure
+            # Without the frames of those it was raised for before: they would all be kept alive.
+            raise self._failure.with_traceback(None)
 
     async def _renew(self) -> Document:
         try:
@@ -87,6 +94,16 @@ class Published(Generic[Document]):
         self._document, self._failure = document, None
         self._fetched_at = self._tried_at = self._clock.now()
         return document
+
+
+def provider_of(providers: Mapping[str, "Provider"], facts: Facts) -> "Provider | None":
+    """Return the provider a session comes from, if it is still configured.
+
+    By name and issuer: a name that now stands for another issuer must not be shown the old one's
+    tokens (E16, RFC 9700 section 4.4).
+    """
+    provider = providers.get(facts.provider)
+    return provider if provider is not None and provider.client.issuer == facts.issuer else None
 
 
 class Provider:

@@ -14,11 +14,11 @@ from gateway.errors import Code, GatewayError, Refused, Unavailable
 from gateway.oidc import id_token
 from gateway.oidc.token_endpoint import Grant, GrantRefused
 from gateway.ports import AuditLog, AuditName, Caller, LookupId, Outcome
-from gateway.secret import AccessToken
+from gateway.secret import AccessToken, RefreshToken
 from gateway.session.login import tokens_of
 from gateway.session.manager import Sessions
 from gateway.session.model import Session, Tokens
-from gateway.session.provider import Provider
+from gateway.session.provider import Provider, provider_of
 from gateway.session.trail import about
 
 SAFETY = 5.0  # seconds of life a token must have left to be sent to an upstream
@@ -48,6 +48,8 @@ class Refresher:
         `Refused(TOKEN_EXPIRED)` when there is nothing to refresh with, and
         `Unavailable(TOKEN_UNAVAILABLE)` when the provider cannot be asked just now.
         """
+        if self._provider_of(session) is None:
+            raise Refused(Code.SESSION_ENDED, note="its provider is not configured any more")
         tokens = session.tokens
         now = self._clock.now()
         usable = tokens.expires_at - now > SAFETY
@@ -64,6 +66,10 @@ class Refresher:
         # `shield`: this caller may go away, the grant may not.
         renewed = await asyncio.shield(self._start(session, caller))
         return renewed.tokens.access_token
+
+    def _provider_of(self, session: Session) -> Provider | None:
+        """Return the provider that issued these tokens; never another under its name (E16)."""
+        return provider_of(self._providers, session.facts)
 
     def is_due(self, tokens: Tokens, now: float) -> bool:
         """Whether it is time to refresh: a margin ahead, or a tenth of a long lifetime (H11)."""
@@ -108,7 +114,7 @@ class Refresher:
         session = await self._reread(stale)
         if not self.is_due(session.tokens, self._clock.now()):
             return session  # another process was quicker
-        provider = self._providers.get(session.facts.provider)
+        provider = self._provider_of(session)
         spent = session.tokens.refresh_token
         if provider is None or spent is None:
             raise Refused(Code.TOKEN_EXPIRED)
@@ -150,6 +156,7 @@ class Refresher:
             if failure.code not in _ANOTHER_PERSON:
                 return replace(grant, id_token=None)
             await self._sessions.end(session.lookup, facts, by="provider", caller=caller)
+            await self._give_back(session, grant.refresh_token, caller)
             raise Refused(Code.SESSION_ENDED) from failure
         return grant
 
@@ -185,15 +192,22 @@ class Refresher:
             current = await self._sessions.reread(session.handle)
         if current is not None:
             raise Unavailable(Code.STORE_UNAVAILABLE, note="lost every race to write new tokens")
-        provider = self._providers[session.facts.provider]
-        if tokens.refresh_token is not None:
-            try:
-                await provider.revoke(tokens.refresh_token)
-            except GatewayError as failure:
-                name = AuditName.TOKEN_REVOCATION_FAILED
-                event = about(session.facts, name, Outcome.FAILURE, caller, code=failure.code)
-                self._audit.record(event)
+        await self._give_back(session, tokens.refresh_token, caller)
         raise Refused(Code.SESSION_ENDED)
+
+    async def _give_back(
+        self, session: Session, token: RefreshToken | None, caller: Caller
+    ) -> None:
+        """Revoke a refresh token that came for a session which is over."""
+        provider = self._provider_of(session)
+        if provider is None or token is None:
+            return
+        try:
+            await provider.revoke(token)
+        except GatewayError as failure:
+            name = AuditName.TOKEN_REVOCATION_FAILED
+            event = about(session.facts, name, Outcome.FAILURE, caller, code=failure.code)
+            self._audit.record(event)
 
     def _weather(self, session: Session, failure: GatewayError, caller: Caller) -> Unavailable:
         self._failed(session, caller, Outcome.FAILURE, failure.code, failure.note)

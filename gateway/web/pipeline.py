@@ -12,6 +12,7 @@ from gateway.edge import rewrite
 from gateway.edge.cookies import read_cookie
 from gateway.edge.csrf import Guard, refuse_cross_site
 from gateway.edge.forwarded import client_address
+from gateway.edge.headers import page_fields
 from gateway.edge.host import require_our_host
 from gateway.edge.messages import Body, BrowserRequest, Fields, Reply
 from gateway.edge.routes import (
@@ -29,7 +30,7 @@ from gateway.edge.routes import (
 )
 from gateway.edge.target import Target, parse_target
 from gateway.edge.trace import request_id
-from gateway.errors import Code, GatewayError, Refused
+from gateway.errors import Code, GatewayError, Refused, Unavailable
 from gateway.ports import AuditEvent, AuditLog, AuditName, Caller, Outcome, Upstream
 from gateway.secret import AccessToken
 from gateway.session.manager import Sessions
@@ -70,6 +71,8 @@ class Pipeline:
         self._static = static
         self._audit = audit
         self._fresh_id = fresh_id
+        self._internal_hosts = rewrite.upstream_hosts(routes.routes)
+        self._page_fields = page_fields(secure=site.origin.is_secure)
 
     async def handle(self, request: BrowserRequest, body: Body | None) -> Reply | StaticAnswer:
         """Answer a request, whatever happens to it short of a bug."""
@@ -95,7 +98,7 @@ class Pipeline:
                 if request.method == "OPTIONS":
                     # Never passed on (L6), never a CORS permission (C9): there is one origin.
                     allow = allow_field(allowed_methods(route))
-                    return Reply(204, (allow, (b"cache-control", b"no-store")))
+                    return Reply(204, (allow, *self._page_fields))
                 check_method(route, request.method)
                 if isinstance(route.to, ToUpstream):
                     return await self.pass_on(request, target, route, route.to, body, caller)
@@ -126,12 +129,15 @@ class Pipeline:
         )
         answer = await self._upstream.send(outgoing, body)
         try:
+            if not _FINAL.start <= answer.status < _FINAL.stop:
+                raise Unavailable(Code.UPSTREAM_PROTOCOL, note="no final status")
             fields = rewrite.returning(
                 answer.status,
                 answer.fields,
                 route,
                 self._site.origin,
                 session_used=route.access is not Access.PUBLIC,
+                internal_hosts=self._internal_hosts,
             )
         except GatewayError:
             await answer.body.aclose()  # or its connection would be lost to the pool
@@ -181,7 +187,7 @@ class Pipeline:
         if login_url and failure.code in _LOGIN_AT_ONCE and self._is_page_load(request):
             wanted = urlencode({"return_to": request.raw_target.decode("ascii")})
             location = (b"location", f"{login_url}?{wanted}".encode())
-            return Reply(303, (location, (b"cache-control", b"no-store"), *more))
+            return Reply(303, (location, *self._page_fields, *more))
         return describe(
             failure,
             request,
@@ -208,6 +214,7 @@ class Pipeline:
         )
 
 
+_FINAL = range(200, 600)  # statuses a browser can be given as an answer
 _LOGIN_AT_ONCE = frozenset({Code.SESSION_REQUIRED, Code.SESSION_ENDED, Code.TOKEN_EXPIRED})
 _LOGIN_HELPS = _LOGIN_AT_ONCE | {
     Code.SESSION_AMBIGUOUS,

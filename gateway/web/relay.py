@@ -47,6 +47,11 @@ class Relay:
             await self._exchange(request, scope, receive, send)
         except ClientGone:
             return
+        except GatewayError as failure:
+            # Broken off by the upstream after the answer had begun: it must not look whole (M12).
+            _log.warning("answer broken off: %s (%s)", failure.code.value, failure.note)
+            if not connection.cut():
+                raise
         except asyncio.CancelledError:
             if not connection.gone:
                 raise

@@ -6,6 +6,8 @@ from gateway.edge import cookies
 from gateway.edge.headers import page_fields
 from gateway.edge.messages import Field, Fields, Reply
 from gateway.edge.return_to import check_return_to
+from gateway.edge.routes import Access, Route, RouteTable
+from gateway.edge.target import parse_target
 from gateway.errors import Code, Refused
 from gateway.oidc.authorization import LoginWish, read_wish
 from gateway.session.attempts import StateRefused
@@ -19,8 +21,9 @@ from gateway.web.site import BASE, ErrorsTo, Site
 class SigningIn:
     """Starts and finishes logins."""
 
-    def __init__(self, site: Site, login: Login, sessions: Sessions) -> None:
+    def __init__(self, site: Site, routes: RouteTable, login: Login, sessions: Sessions) -> None:
         self._site = site
+        self._routes = routes
         self._login = login
         self._sessions = sessions
 
@@ -29,9 +32,27 @@ class SigningIn:
         wish = read_wish(asking.target.query)
         if wish.resume is not None:
             return await self._resume(asking, wish)
-        wanted = wish.return_to or self._login.policy.default_return_to
-        return_to = check_return_to(wanted, self._site.origin)
-        return await self._start(asking, wish, str(return_to), restarts=0)
+        home = self._login.policy.default_return_to
+        return_to = str(check_return_to(wish.return_to or home, self._site.origin))
+        if not self._may_return_to(asking, return_to):
+            return_to = home
+        return await self._start(asking, wish, return_to, restarts=0)
+
+    def _may_return_to(self, asking: Asking, return_to: str) -> bool:
+        """Whether this request may choose where the browser goes with its session afterwards.
+
+        After the login the target is loaded as a request of our own site, with the session. A link
+        on another site could so make a request that the cross-site check refuses when it comes
+        directly (C4). Strangers may lead to the application and to public routes only.
+        """
+        if asking.request.only(b"sec-fetch-site") in (b"same-origin", b"none"):
+            return True
+        path = return_to.partition("#")[0].encode("ascii")
+        try:
+            route = self._routes.match(parse_target(path, authority_expected=b""))
+        except Refused:
+            return False
+        return isinstance(route, Route) and route.access is Access.PUBLIC
 
     async def _resume(self, asking: Asking, wish: LoginWish) -> Reply:
         """Go on after a state that did not fit: to the application, or to one more attempt.

@@ -157,6 +157,7 @@ async def test_an_api_cannot_speak_for_the_origin_l12_l13(name: str, value: str)
         ("http://api.internal:8080/internal", None),
         ("http://api.internal:9999/x", None),
         ("items/7", "items/7"),
+        ("http://other.internal:9000/x", None),
         ("https://elsewhere.example/x", "https://elsewhere.example/x"),
     ],
 )

@@ -58,11 +58,13 @@ async def test_a_whole_visit_at_debug_level_writes_no_secret(everything: io.Stri
 
 async def test_a_line_break_in_a_request_is_one_line_in_the_log() -> None:
     world = World()
-    agent = (b"user-agent", b'evil\\r\\n{"event":"login.succeeded"}')
-    await world.raw("GET", b"/api/x%0d%0aevent", [(b"host", b"app.example"), agent])
-    lines = world.audit_text.getvalue().splitlines()
+    forged = b'evil\r\n{"event":"login.succeeded"}\r\n'
+    fields = [(b"host", b"app.example"), (b"user-agent", forged), (b"x-request-id", forged)]
+    await world.raw("GET", b"/api/x", fields, peer=forged.decode())
+    await world.raw("GET", b"/bff/callback/x%0d%0a", fields, peer=forged.decode())
+    assert len(world.audit_text.getvalue().splitlines()) == 3  # configuration and two refusals
     assert world.audit("login.succeeded") == []
-    assert len(lines) == len(world.audit())
+    assert "evil" not in world.audit_text.getvalue()
 
 
 async def test_one_person_has_one_pseudonym_and_two_have_two() -> None:

@@ -3,6 +3,7 @@
 Each test ends by asking whether the next request is still read right.
 """
 
+import contextlib
 import json
 import socket
 import time
@@ -212,6 +213,32 @@ def test_a_head_too_large_is_a_431_at_once_or_bit_by_bit_k10(wire: Wire, pieces:
         except OSError:
             pass  # it has been refused while it was still growing
         assert statuses(link.recv(65536)) == [431]
+
+
+def test_a_body_behind_an_upgrade_never_becomes_the_next_request_p2(wire: Wire) -> None:
+    smuggled = b"GET /open/SMUGGLED HTTP/1.1\r\n" + wire.host + b"\r\n"
+    head = (
+        b"POST /open/x HTTP/1.1\r\n" + wire.host + b"Connection: Upgrade\r\nUpgrade: h2c\r\n"
+        b"Content-Length: %d\r\n\r\n"
+    )
+    with wire.connect() as link:
+        link.sendall(head % len(smuggled))
+        answer = link.recv(65536)
+        with contextlib.suppress(OSError):  # refused and closed by then
+            link.sendall(smuggled)
+            answer += read_all(link)
+    assert statuses(answer) == [501]
+    assert not any("SMUGGLED" in line for line in Echo.seen)
+
+
+def test_an_upgrade_without_a_body_is_a_plain_request_and_the_last_p2(wire: Wire) -> None:
+    octets = (
+        b"GET /open/x HTTP/1.1\r\n" + wire.host + b"Connection: Upgrade, HTTP2-Settings\r\n"
+        b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n"
+    )
+    answer = wire.say(octets)
+    assert statuses(answer) == [200]
+    assert b"settings" not in answer.lower()
 
 
 def test_many_fields_within_the_limit_pass(wire: Wire) -> None:

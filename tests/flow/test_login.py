@@ -347,3 +347,26 @@ async def test_a_client_that_signs_does_so_anew_for_every_request_h2_h3_h4() -> 
     ]
     assert len(forms) == 3
     assert all(b"client_secret" not in form for form in forms)
+
+
+async def test_a_link_cannot_lower_the_authentication_the_operator_asks_for_g11() -> None:
+    world = World(settings_of(main_with(acr_values=["urn:mfa"])))
+    world.provider.change_id_token = lambda claims: {**claims, "acr": "urn:pwd"}
+    browser = world.browser()
+    answer = await browser.load(f"{ORIGIN}/bff/login?acr_values=urn%3Apwd")
+    assert answer.status == 400
+    assert world.provider.authorizations == []
+    await browser.navigate("/bff/login")
+    assert SESSION not in browser.cookies
+    assert world.provider.authorizations[0]["acr_values"] == "urn:mfa"
+
+
+async def test_metadata_too_old_to_be_trusted_is_not_used_however_long_the_outage_f7() -> None:
+    world = World()
+    await world.logged_in()
+    world.provider.down = True
+    world.clock.advance(30 * 86400)
+    for _ in range(3):
+        answer = await world.browser().load(f"{ORIGIN}/bff/login")
+        assert answer.status == 503
+        world.clock.advance(2)

@@ -132,3 +132,18 @@ async def test_an_old_logout_state_ends_at_home() -> None:
     world.clock.advance(4000)
     back = await browser.load(f"https://app.example/bff/logged-out?state={state}")
     assert back.one("location") == "/"
+
+
+async def test_logging_out_ends_what_a_parallel_tab_left_in_this_browser_d3() -> None:
+    world = World()
+    browser = world.browser()
+    urls = []
+    for _ in range(2):
+        started = await browser.load("https://app.example/bff/login")
+        at_provider = await browser.load(started.one("location") or "")
+        urls.append(at_provider.one("location") or "")
+    for url in urls:
+        await browser.load(url, site="cross-site")
+    assert len(world.store.live_sessions()) == 2
+    await browser.fetch("/bff/logout", "POST")
+    assert world.store.live_sessions() == {}

@@ -118,3 +118,20 @@ async def test_an_answer_that_is_refused_gives_its_connection_back() -> None:
     world.api.fields = ((b"x-broken", b"a\x00b"),)
     assert (await browser.fetch("/api/x")).json()["code"] == "upstream.protocol"
     assert world.api.closed == 1
+
+
+@pytest.mark.parametrize("status", [100, 101, 199, 600, 999])
+async def test_a_status_no_browser_knows_is_a_502_m13(status: int) -> None:
+    world = World()
+    browser = await world.logged_in()
+    world.api.status = status
+    assert (await browser.fetch("/api/x")).json()["code"] == "upstream.protocol"
+    assert world.api.closed == 1
+
+
+@pytest.mark.parametrize("octet", [b"\x01", b"\x08", b"\x0b", b"\x7f", b"\r", b"\n"])
+async def test_a_control_character_in_an_answers_field_is_a_502_l7(octet: bytes) -> None:
+    world = World()
+    browser = await world.logged_in()
+    world.api.fields = ((b"x-odd", b"a" + octet + b"b"),)
+    assert (await browser.fetch("/api/x")).json()["code"] == "upstream.protocol"

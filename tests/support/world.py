@@ -59,6 +59,11 @@ BASE: dict[str, Any] = {
             "access": "public",
             "token": "none",
         },
+        {
+            "path": "/other/",
+            "upstream": "http://other.internal:9000/",
+            "access": "session",
+        },
         {"path": "/maybe/", "upstream": "http://api.internal:8080/maybe/", "access": "optional"},
     ],
 }

@@ -264,12 +264,12 @@ def test_configured_additions_are_sent() -> None:
     assert query_of(url(client=adding)) == REQUIRED | extra
 
 
-def test_e14_a_wish_takes_the_place_of_a_configured_default_and_never_stands_beside_it() -> None:
+def test_e14_what_is_configured_wins_over_a_wish_and_never_stands_beside_it() -> None:
     adding = client(extra_parameters=(("prompt", "consent"), ("login_hint", "x")))
     sent = query_of(
         url(client=adding, attempt=attempt(prompt="none"), wish=LoginWish(login_hint="y"))
     )
-    assert sent == REQUIRED | {"prompt": "none", "login_hint": "y"}
+    assert sent == REQUIRED | {"prompt": "consent", "login_hint": "x"}
 
 
 def test_the_endpoints_own_query_is_kept_without_repeating_ours() -> None:
