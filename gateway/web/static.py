@@ -12,16 +12,40 @@ from urllib.parse import unquote
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles as Files
-from starlette.types import Scope
+from starlette.types import Message, Receive, Scope, Send
 
-from gateway.edge.messages import BrowserRequest
+from gateway.edge.messages import BrowserRequest, Fields
 from gateway.edge.routes import Route, ToStatic
 from gateway.edge.target import Target
 from gateway.errors import Code, Refused
 from gateway.web.problems import wants_page
 from gateway.web.site import Site
 
-StaticAnswer = Response
+
+class StaticAnswer:
+    """A file's answer, with the fields that every answer of ours has.
+
+    Starlette makes some answers only while sending (a range that does not fit), so the fields are
+    added there.
+    """
+
+    def __init__(self, response: Response, common: Fields) -> None:
+        self._response = response
+        self._common = common
+        self.status_code = response.status_code
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the file."""
+
+        async def complete(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                fields = list(message["headers"])
+                names = {name for name, _ in fields}
+                message["headers"] = fields + [one for one in self._common if one[0] not in names]
+            await send(message)
+
+        await self._response(scope, receive, complete)
+
 
 # `index-B3xK9aQ1.js` below `assets/`: a build tool put the content's hash into the name. The
 # directory is asked for as well, or a plain `my-settings1.js` would be kept for a year.
@@ -38,7 +62,12 @@ class StaticFiles:
     """Serves the directories of the static routes."""
 
     def __init__(self, site: Site, routes: Iterable[Route]) -> None:
-        self._site = site
+        self._common: Fields = (
+            (b"x-content-type-options", b"nosniff"),
+            (b"cross-origin-resource-policy", b"same-origin"),
+        )
+        if site.origin.is_secure:
+            self._common += ((b"strict-transport-security", b"max-age=31536000"),)
         self._files = {
             route.to.directory: Files(directory=route.to.directory, follow_symlink=False)
             for route in routes
@@ -59,7 +88,7 @@ class StaticFiles:
         if response is None:
             raise Refused(Code.STATIC_NOT_FOUND, note="the static directory has no index.html")
         self._dress(response, name, to)
-        return response
+        return StaticAnswer(response, self._common)
 
     async def _file(self, directory: str, name: str, request: BrowserRequest) -> Response | None:
         if any(part.startswith(".") and part != ".well-known" for part in name.split("/")):
@@ -79,10 +108,6 @@ class StaticFiles:
             headers["referrer-policy"] = "strict-origin-when-cross-origin"
         else:
             headers["cache-control"] = _FOREVER if _HASHED.search(name) else _ASK_FIRST
-        headers["x-content-type-options"] = "nosniff"
-        headers["cross-origin-resource-policy"] = "same-origin"
-        if self._site.origin.is_secure:
-            headers["strict-transport-security"] = "max-age=31536000"
 
 
 def _name(target: Target, route: Route) -> str:
