@@ -1,0 +1,131 @@
+"""The command line as an operator meets it: what it prints, and with which code it ends."""
+
+import json
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import ROOT, free_port, gateway_command
+from tests.support.world import CLIENT_SECRET, RING_KEY
+
+pytestmark = pytest.mark.e2e
+
+SECRETS = {"GATEWAY_KEY": RING_KEY, "CLIENT_SECRET": CLIENT_SECRET}
+
+GOOD = """
+public_origin: https://app.example.com
+store: {url: "redis://127.0.0.1:6379/0"}
+keys: [{id: k1, secret: {env: GATEWAY_KEY}}]
+providers:
+  main: {issuer: https://id.example.com, client_id: spa, client_secret: {env: CLIENT_SECRET}}
+routes:
+  - {path: /api/, upstream: "http://api:8080/", access: session}
+"""
+
+
+def ask(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    environ = {**os.environ, **SECRETS, **more, "COLUMNS": "100", "TERM": "dumb"}
+    return subprocess.run(  # noqa: S603  our own program
+        gateway_command(*arguments),
+        capture_output=True,
+        text=True,
+        env=environ,
+        timeout=60,
+        check=False,
+    )
+
+
+def written(folder: Path, text: str) -> str:
+    file = folder / "gateway.yaml"
+    file.write_text(text)
+    return str(file)
+
+
+def test_check_says_that_a_good_file_is_good(tmp_path: Path) -> None:
+    done = ask("check", "--config", written(tmp_path, GOOD))
+    assert done.returncode == 0
+    assert "is valid" in done.stdout
+    assert "https://app.example.com" in done.stdout
+    assert "main" in done.stdout
+
+
+def test_check_names_every_mistake_with_its_place_and_shows_no_secret(tmp_path: Path) -> None:
+    text = GOOD.replace("https://app", "http://app").replace("client_id", "clientid")
+    done = ask("check", "-c", written(tmp_path, text), GATEWAY_KEY="changeme")
+    assert done.returncode == 1
+    said = done.stdout + done.stderr
+    for path in ("public_origin", "keys", "providers.main.clientid"):
+        assert path in said
+    assert "did you mean client_id" in said
+    assert "changeme" not in said
+    assert CLIENT_SECRET not in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("text", ["", "[", "a: 1\na: 2\n", "\x00", "just words"])
+def test_a_file_that_is_no_configuration_is_a_finding_not_a_traceback(
+    tmp_path: Path, text: str
+) -> None:
+    for command in ("check", "run"):
+        done = ask(command, "-c", written(tmp_path, text))
+        assert done.returncode == 1
+        assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_missing_file_is_named() -> None:
+    done = ask("run", "--config", "/nowhere/gateway.yaml")
+    assert done.returncode == 1
+    assert "/nowhere/gateway.yaml" in done.stdout + done.stderr
+
+
+def test_run_refuses_to_start_on_a_bad_file_and_says_so(tmp_path: Path) -> None:
+    done = ask("run", "-c", written(tmp_path, GOOD), GATEWAY_KEY="short")
+    assert done.returncode == 1
+    assert "Not started" in done.stderr
+
+
+def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        listen = f"listen: {{host: 127.0.0.1, port: {port}}}\nadmin: {{port: {free_port()}}}\n"
+        done = ask("run", "-c", written(tmp_path, GOOD + listen))
+    assert done.returncode == 1
+    assert str(port) in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_schema_is_the_one_in_the_repository() -> None:
+    done = ask("schema")
+    assert done.returncode == 0
+    kept = (ROOT / "config" / "schema.json").read_text()
+    assert json.loads(done.stdout) == json.loads(kept)
+
+
+@pytest.mark.parametrize("command", ["run", "check", "schema", "dev"])
+def test_every_command_has_an_example_in_its_help(command: str) -> None:
+    done = ask(command, "--help")
+    assert done.returncode == 0
+    assert f"gateway {command}" in done.stdout
+    assert "Example" in done.stdout
+
+
+def test_production_never_loads_the_development_world(tmp_path: Path) -> None:
+    script = (
+        "import sys; from gateway import app, cli, config; "
+        "found = [name for name in sys.modules if name.startswith(('gateway.dev', 'authlib'))]; "
+        "sys.exit(repr(found) if found else 0)"
+    )
+    done = subprocess.run(  # noqa: S603  our own program
+        [*gateway_command()[:1], "-c", script],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
