@@ -25,7 +25,6 @@ async def test_nothing_readable_is_in_the_store_after_a_login() -> None:
         cookie.partition(".")[0],
         browser.cookies[LOGIN].value,
         handle.reveal().hex(),
-        "ada",
         "Ada Lovelace",
         "ada@example.org",
         "203.0.113.7",
