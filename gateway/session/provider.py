@@ -43,8 +43,13 @@ class Published(Generic[Document]):
         self._failure: Refused | Unavailable | None = None
         self._lock = asyncio.Lock()
 
-    async def get(self, *, newer_than: float | None = None) -> Document:
+    async def get(
+        self, *, newer_than: float | None = None, may_fetch: Callable[[], bool] | None = None
+    ) -> Document:
         """Return the document; `newer_than` asks for one fetched after that time.
+
+        `may_fetch` is asked once per fetch that such a wish would start; those who wait for a
+        fetch under way cost nothing. When it says no, the present copy is returned.
 
         Raises what fetching raised when there is no copy young enough.
         """
@@ -53,6 +58,8 @@ class Published(Generic[Document]):
         async with self._lock:
             if (document := self._usable(newer_than)) is not None:
                 return document
+            if self._document is not None and may_fetch is not None and not may_fetch():
+                return self._document
             return await self._renew()
 
     @property
@@ -175,12 +182,13 @@ class Provider:
             if algorithm.is_mac and self.client.secret is not None:
                 return self._jose.verify_mac(token.reveal(), self.client.secret.reveal(), algorithm)
         keys = await self._keys.get()
+        fetched_at = self._keys.fetched_at
         try:
             return self._jose.verify(token.reveal(), keys, self.client.id_token_algorithms)
         except NoMatchingKey:
-            if not self._may_refetch():
+            newer = await self._keys.get(newer_than=fetched_at, may_fetch=self._may_refetch)
+            if newer is keys:
                 raise
-        newer = await self._keys.get(newer_than=self._keys.fetched_at)
         return self._jose.verify(token.reveal(), newer, self.client.id_token_algorithms)
 
     def _may_refetch(self) -> bool:
