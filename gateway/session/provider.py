@@ -38,15 +38,16 @@ class Published(Generic[Document]):
         self._fetch = fetch
         self._clock = clock
         self._document: Document | None = None
+        self.version = 0  # how many times it has been fetched
         self._fetched_at = 0.0
         self._tried_at = 0.0
         self._failure: Refused | Unavailable | None = None
         self._lock = asyncio.Lock()
 
     async def get(
-        self, *, newer_than: float | None = None, may_fetch: Callable[[], bool] | None = None
+        self, *, newer_than: int | None = None, may_fetch: Callable[[], bool] | None = None
     ) -> Document:
-        """Return the document; `newer_than` asks for one fetched after that time.
+        """Return the document; `newer_than` asks for a later one than that version.
 
         `may_fetch` is asked once per fetch that such a wish would start; those who wait for a
         fetch under way cost nothing. When it says no, the present copy is returned.
@@ -62,18 +63,13 @@ class Published(Generic[Document]):
                 return self._document
             return await self._renew()
 
-    @property
-    def fetched_at(self) -> float:
-        """When the present copy came, by our clock; 0 when there is none."""
-        return self._fetched_at
-
-    def _usable(self, newer_than: float | None) -> Document | None:
+    def _usable(self, newer_than: int | None) -> Document | None:
         now = self._clock.now()
         if self._document is None:
             self._raise_recent_failure(now)
             return None
         if newer_than is not None:
-            return self._document if self._fetched_at > newer_than else None
+            return self._document if self.version > newer_than else None
         age = now - self._fetched_at
         if age < FRESH_FOR:
             return self._document
@@ -99,6 +95,7 @@ class Published(Generic[Document]):
                 raise
             return self._document
         self._document, self._failure = document, None
+        self.version += 1
         self._fetched_at = self._tried_at = self._clock.now()
         return document
 
@@ -182,11 +179,11 @@ class Provider:
             if algorithm.is_mac and self.client.secret is not None:
                 return self._jose.verify_mac(token.reveal(), self.client.secret.reveal(), algorithm)
         keys = await self._keys.get()
-        fetched_at = self._keys.fetched_at
+        version = self._keys.version
         try:
             return self._jose.verify(token.reveal(), keys, self.client.id_token_algorithms)
         except NoMatchingKey:
-            newer = await self._keys.get(newer_than=fetched_at, may_fetch=self._may_refetch)
+            newer = await self._keys.get(newer_than=version, may_fetch=self._may_refetch)
             if newer is keys:
                 raise
         return self._jose.verify(token.reveal(), newer, self.client.id_token_algorithms)

@@ -1,5 +1,6 @@
 """Tokens that are not what they seem: each must end without a session (sections F and G)."""
 
+import asyncio
 import base64
 import hmac
 import json
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gateway.oidc.back_channel import BackChannelAnswer, BackChannelRequest
 from tests.support.provider import EC_KEY, KEY, OTHER_KEY, Claims, sign
 from tests.support.world import BASE, SESSION, World, settings_of
 
@@ -183,6 +185,23 @@ async def test_a_key_rotated_in_right_before_signing_costs_one_fetch() -> None:
     world.provider.jwks = [OTHER_KEY.as_dict(private=False)]
     world.provider.sign = lambda claims: sign(claims, OTHER_KEY)
     assert SESSION in (await world.logged_in()).cookies
+    assert world.provider.seen("/jwks") == 2
+
+
+async def test_after_a_rotation_all_who_log_in_at_once_get_in_by_one_fetch_f4() -> None:
+    world = World()
+    await world.logged_in()
+    world.provider.jwks = [OTHER_KEY.as_dict(private=False)]
+    world.provider.sign = lambda claims: sign(claims, OTHER_KEY)
+    plain = world.provider.send
+
+    async def slowly(request: BackChannelRequest) -> BackChannelAnswer:
+        await asyncio.sleep(0.02)
+        return await plain(request)
+
+    world.provider.send = slowly  # type: ignore[method-assign]  # the same, later
+    browsers = await asyncio.gather(*(world.logged_in() for _ in range(8)))
+    assert all(SESSION in browser.cookies for browser in browsers)
     assert world.provider.seen("/jwks") == 2
 
 
