@@ -33,6 +33,13 @@ async def test_fifty_parallel_calls_on_an_expired_token_cost_one_grant_h8() -> N
     world = World()
     browser = await world.logged_in()
     world.clock.advance(400)
+    plain = world.provider.send
+
+    async def slowly(request: object) -> object:
+        await asyncio.sleep(0.05)
+        return await plain(request)  # type: ignore[arg-type]  # a BackChannelRequest
+
+    world.provider.send = slowly  # type: ignore[method-assign,assignment]  # the same, later
     answers = await asyncio.gather(*(browser.fetch(f"/api/{n}") for n in range(50)))
     assert [answer.status for answer in answers] == [200] * 50
     assert world.provider.seen("/token") == 2  # the login's and one more
@@ -147,8 +154,9 @@ async def test_the_browser_hanging_up_does_not_abort_the_grant_h9() -> None:
     plain = world.provider.send
 
     async def slow(request: object) -> object:
-        await gate.wait()
-        return await plain(request)  # type: ignore[arg-type]  # a BackChannelRequest
+        answer = await plain(request)  # type: ignore[arg-type]  # a BackChannelRequest
+        await gate.wait()  # the refresh token is spent, its successor on the way
+        return answer
 
     world.provider.send = slow  # type: ignore[method-assign,assignment]  # the same, later
     call = asyncio.create_task(browser.fetch("/api/x"))
