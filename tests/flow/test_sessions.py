@@ -1,0 +1,55 @@
+"""What a session is to the store, and how seldom it is written."""
+
+from typing import Any
+
+from tests.support.world import World
+
+
+async def test_activity_is_written_at_most_once_a_minute() -> None:
+    world = World()
+    browser = await world.logged_in()
+    writes = world.store.writes
+    for _ in range(10):
+        world.clock.advance(5)
+        await browser.fetch("/api/x")
+    assert world.store.writes == writes
+    world.clock.advance(20)
+    await browser.fetch("/api/x")
+    assert world.store.writes == writes + 1
+
+
+async def test_a_session_is_found_by_its_user_and_by_the_providers_own_session_d7() -> None:
+    world = World()
+    lookup = world.lookup_of(await world.logged_in())
+    for kind, value in (("user", "ada"), ("sid", "sid-1")):
+        (name,) = world.ring.index_names(kind, "https://id.example", value)
+        assert await world.store.members(name) == [lookup]
+
+
+async def test_the_session_is_dead_before_the_provider_hears_of_the_logout_j1() -> None:
+    world = World()
+    browser = await world.logged_in()
+    alive: list[int] = []
+    plain = world.provider.send
+
+    async def spying(request: Any) -> Any:
+        alive.append(len(world.store.live_sessions()))
+        return await plain(request)
+
+    world.provider.send = spying  # type: ignore[method-assign]  # the same, watched
+    await browser.fetch("/bff/logout", "POST")
+    assert alive
+    assert set(alive) == {0}
+
+
+async def test_an_optional_route_serves_everybody_and_knows_who_is_logged_in() -> None:
+    world = World()
+    stranger = world.browser()
+    assert (await stranger.fetch("/maybe/x")).status == 200
+    assert world.api.sent(b"authorization") == []
+    browser = await world.logged_in()
+    assert (await browser.fetch("/maybe/x")).status == 200
+    assert len(world.api.sent(b"authorization")) == 1
+    world.store.lose_everything()
+    assert (await browser.fetch("/maybe/x")).status == 200
+    assert world.api.sent(b"authorization") == []
