@@ -31,6 +31,7 @@ class Code(StrEnum):
     UPGRADE_REFUSED = "upgrade.refused"
     ROUTE_NOT_FOUND = "route.not_found"
     STATIC_NOT_FOUND = "static.not_found"
+    RANGE_UNSATISFIABLE = "range.unsatisfiable"
     LOOP_DETECTED = "loop.detected"
     # cross-site request forgery (RFC 10017 section 6.1.3.3)
     CSRF_MISSING = "csrf.missing"
@@ -101,7 +102,21 @@ class GatewayError(Exception):
 
 
 class Refused(GatewayError):
-    """The request, or a provider's answer, is not acceptable. A verdict, not an outage."""
+    """The request, or a provider's answer, is not acceptable. A verdict, not an outage.
+
+    `fields` belong to the answer, such as the Allow of a 405.
+    """
+
+    def __init__(
+        self,
+        code: Code,
+        detail: str = "",
+        *,
+        note: str = "",
+        fields: tuple[tuple[bytes, bytes], ...] = (),
+    ) -> None:
+        super().__init__(code, detail, note=note)
+        self.fields = fields
 
 
 class Unavailable(GatewayError):

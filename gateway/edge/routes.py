@@ -164,7 +164,7 @@ def check_method(route: Route, method: str) -> None:
     if method in route.methods or (method == "HEAD" and "GET" in route.methods):
         return
     if method in _IMPLEMENTED:
-        raise MethodNotAllowed(allowed_methods(route))
+        raise method_not_allowed(allowed_methods(route))
     raise Refused(Code.METHOD_NOT_IMPLEMENTED, "This method is not supported.")
 
 
@@ -179,12 +179,10 @@ def allow_field(allowed: Iterable[str]) -> Field:
     return (b"allow", ", ".join(allowed).encode())
 
 
-class MethodNotAllowed(Refused):
-    """There is something here, but not for this method; `allowed` says for which."""
-
-    def __init__(self, allowed: Iterable[str]) -> None:
-        super().__init__(Code.METHOD_NOT_ALLOWED, "This method is not allowed here.")
-        self.allowed = tuple(allowed)
+def method_not_allowed(allowed: Iterable[str]) -> Refused:
+    """Return the refusal of a method that something here does not answer to."""
+    detail = "This method is not allowed here."
+    return Refused(Code.METHOD_NOT_ALLOWED, detail, fields=(allow_field(allowed),))
 
 
 def check_scopes(route_to: ToUpstream, granted: frozenset[str]) -> None:

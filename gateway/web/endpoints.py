@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from gateway.edge.csrf import Guard, refuse_cross_site
 from gateway.edge.messages import Reply
-from gateway.edge.routes import MethodNotAllowed
+from gateway.edge.routes import method_not_allowed
 from gateway.errors import Code, Refused
 from gateway.web.account import Account
 from gateway.web.asking import Asking
@@ -59,6 +59,6 @@ class Endpoints:
         method = asking.request.method
         entry = methods.get(method)
         if entry is None:
-            raise MethodNotAllowed(sorted(methods))
+            raise method_not_allowed(sorted(methods))
         refuse_cross_site(asking.request, asking.site.origin, entry.guard)
         return await entry.handler(asking, parameter)

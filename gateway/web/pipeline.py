@@ -18,7 +18,6 @@ from gateway.edge.messages import Body, BrowserRequest, Fields, Reply
 from gateway.edge.routes import (
     Access,
     Endpoint,
-    MethodNotAllowed,
     Route,
     RouteTable,
     TokenKind,
@@ -178,9 +177,7 @@ class Pipeline:
         self, failure: GatewayError, request: BrowserRequest, caller: Caller
     ) -> Reply:
         login_url = LOGIN_URL if failure.code in _LOGIN_HELPS else None
-        more: Fields = ()
-        if isinstance(failure, MethodNotAllowed):
-            more = (allow_field(failure.allowed),)
+        more: Fields = failure.fields if isinstance(failure, Refused) else ()
         if failure.code is Code.SESSION_ENDED:
             cookie = read_cookie(request, self._site.cookies.session_name)
             more = (*more, *await self._account.forgetting(cookie))

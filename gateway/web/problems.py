@@ -44,6 +44,7 @@ PROBLEMS: dict[Code, Problem] = {
     Code.UPGRADE_REFUSED: Problem(501, "This connection cannot be upgraded"),
     Code.ROUTE_NOT_FOUND: Problem(404, "There is nothing at this address"),
     Code.STATIC_NOT_FOUND: Problem(404, "There is no such file"),
+    Code.RANGE_UNSATISFIABLE: Problem(416, "The file is shorter than that"),
     Code.LOOP_DETECTED: Problem(508, "The request runs in a circle", _OPERATOR),
     Code.CSRF_MISSING: Problem(403, "The X-CSRF header is missing", "Send the header X-CSRF: 1."),
     Code.CSRF_CROSS_SITE: Problem(

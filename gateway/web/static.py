@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles as Files
 from starlette.types import Message, Receive, Scope, Send
 
@@ -29,9 +29,10 @@ class StaticAnswer:
     added there.
     """
 
-    def __init__(self, response: Response, common: Fields) -> None:
+    def __init__(self, response: Response, common: Fields, *, ranged: bool) -> None:
         self._response = response
         self._common = common
+        self._ranged = ranged
         self.status_code = response.status_code
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,6 +45,9 @@ class StaticAnswer:
                 message["headers"] = fields + [one for one in self._common if one[0] not in names]
             await send(message)
 
+        if not self._ranged:
+            fields = [one for one in scope["headers"] if one[0].lower() != b"range"]
+            scope = {**scope, "headers": fields}
         await self._response(scope, receive, complete)
 
 
@@ -53,6 +57,7 @@ _HASHED = re.compile(
     r"(?:^|/)(?:assets|static|immutable|chunks|js|css|media)/(?:.*/)?[^/]*[.-]"
     r"(?=[A-Za-z0-9_-]*\d)[A-Za-z0-9_-]{8,}\.[a-z0-9]+\Z"
 )
+_RANGE = re.compile(rb"bytes=(?P<first>[0-9]{0,18})-(?P<last>[0-9]{0,18})")
 _FOREVER = "public, max-age=31536000, immutable"
 _ASK_FIRST = "no-cache"  # may be kept, must be revalidated: an ETag answers in one round trip
 _NOT_KEPT = "no-store"
@@ -88,7 +93,7 @@ class StaticFiles:
         if response is None:
             raise Refused(Code.STATIC_NOT_FOUND, note="the static directory has no index.html")
         self._dress(response, name, to)
-        return StaticAnswer(response, self._common)
+        return StaticAnswer(response, self._common, ranged=_is_ranged(request, response))
 
     async def _file(self, directory: str, name: str, request: BrowserRequest) -> Response | None:
         if any(part.startswith(".") and part != ".well-known" for part in name.split("/")):
@@ -114,6 +119,24 @@ def _name(target: Target, route: Route) -> str:
     """Return the file's path below the directory, decoded once; "" for the route's own path."""
     prefix = route.path.rstrip("/")
     return unquote(target.path.decode("ascii")[len(prefix) :]).strip("/")
+
+
+def _is_ranged(request: BrowserRequest, response: Response) -> bool:
+    """Whether to send a part: one well-formed range; anything else is ignored (RFC 9110 14.2).
+
+    Raises `Refused(RANGE_UNSATISFIABLE)` for a range behind the end of the file.
+    """
+    asked = _RANGE.fullmatch(request.only(b"range") or b"")
+    if asked is None or not isinstance(response, FileResponse) or response.stat_result is None:
+        return False
+    first, last = asked["first"], asked["last"]
+    if (not first and not last) or (first and last and int(last) < int(first)):
+        return False
+    size = response.stat_result.st_size
+    if int(first or 0) >= size or (not first and int(last) == 0):
+        whole = (b"content-range", f"bytes */{size}".encode())
+        raise Refused(Code.RANGE_UNSATISFIABLE, fields=(whole,))
+    return True
 
 
 def _is_address(request: BrowserRequest, name: str) -> bool:
