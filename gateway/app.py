@@ -19,11 +19,13 @@ from gateway.adapters.provider_http import ProviderHttp
 from gateway.adapters.redis_store import RedisStore
 from gateway.adapters.system import SystemClock, SystemEntropy
 from gateway.edge.routes import RouteTable
+from gateway.errors import Code
 from gateway.ports import (
     AuditEvent,
     AuditLog,
     AuditName,
     BackChannel,
+    Caller,
     Clock,
     Entropy,
     Jose,
@@ -41,6 +43,7 @@ from gateway.settings import LogFormat, Settings
 from gateway.web.account import Account
 from gateway.web.admin import Admin
 from gateway.web.endpoints import Endpoints
+from gateway.web.incidents import Incidents
 from gateway.web.pipeline import Pipeline
 from gateway.web.relay import Relay
 from gateway.web.signing_in import SigningIn
@@ -70,6 +73,14 @@ class Gateway:
     refresher: Refresher
     logout: Logout
     providers: Mapping[str, Provider]
+    audit: AuditLog
+
+    def refused(self, code: Code, peer: str) -> None:
+        """Record what the server refused before it was a request."""
+        caller = Caller(address=peer)
+        self.audit.record(
+            AuditEvent(AuditName.REQUEST_REFUSED, Outcome.REFUSED, code, caller=caller)
+        )
 
     async def aclose(self) -> None:
         """Let grants and revocations under way reach their end."""
@@ -105,6 +116,7 @@ def compose(settings: Settings, parts: Parts) -> Gateway:
         account=account,
         static=StaticFiles(site, settings.routes),
         audit=audit,
+        incidents=Incidents(parts.clock, metrics.outage),
         fresh_id=lambda: b64(parts.entropy.octets(12)),
     )
     audit.record(
@@ -121,6 +133,7 @@ def compose(settings: Settings, parts: Parts) -> Gateway:
         refresher=refresher,
         logout=logout,
         providers=providers,
+        audit=audit,
     )
 
 
@@ -191,6 +204,7 @@ async def run(settings: Settings, *more: server.Listener) -> None:
                 *more,
             ],
             max_head=settings.limits.max_header_bytes,
+            refused=gateway.refused,
         )
 
 

@@ -155,6 +155,7 @@ class AuditName(StrEnum):
     TOKEN_REVOKED = "token.revoked"
     TOKEN_REVOCATION_FAILED = "token.revocation_failed"
     SESSION_ENDED = "session.ended"
+    SESSION_UNREADABLE = "session.unreadable"
     REQUEST_REFUSED = "request.refused"
 
 

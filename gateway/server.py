@@ -26,10 +26,15 @@ from gateway.web.connection import Connection
 _GRACE = 10  # seconds for requests under way when the server is asked to stop
 
 
+Refused = Callable[[Code, str], None]
+"""Told the code and the peer's address."""
+
+
 class HardenedProtocol(HttpToolsProtocol):
     """One connection from a browser or a load balancer."""
 
     max_head = 65536  # octets of request line and fields
+    refused: Refused  # told of what never became a request
 
     _connection: Connection
     _fields_complete = False
@@ -122,6 +127,7 @@ class HardenedProtocol(HttpToolsProtocol):
         )
         self.transport.write(head.encode() + body)
         self.transport.close()
+        self.refused(code, self.client[0] if self.client else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +163,9 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _server(listener: Listener, max_head: int) -> _Server:
-    protocol = type("Protocol", (HardenedProtocol,), {"max_head": max_head})
+def _server(listener: Listener, max_head: int, refused: Refused) -> _Server:
+    settings = {"max_head": max_head, "refused": staticmethod(refused)}
+    protocol = type("Protocol", (HardenedProtocol,), settings)
     config = uvicorn.Config(
         listener.app,
         http=protocol,
@@ -173,9 +180,9 @@ def _server(listener: Listener, max_head: int) -> _Server:
     return _Server(config)
 
 
-async def serve(listeners: list[Listener], *, max_head: int) -> None:
+async def serve(listeners: list[Listener], *, max_head: int, refused: Refused) -> None:
     """Serve until SIGINT or SIGTERM, then let requests under way finish."""
-    servers = [_server(listener, max_head) for listener in listeners]
+    servers = [_server(listener, max_head, refused) for listener in listeners]
     loop = asyncio.get_running_loop()
 
     def stop() -> None:

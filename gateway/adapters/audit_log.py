@@ -83,6 +83,8 @@ def configure_logging(level: str, stream: TextIO | None = None, *, readable: boo
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
+    # It warns of every malformed request; those are in the audit log, with a code.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     for talkative in ("httpx2", "httpcore2", "asyncio", "uvicorn"):
         # At debug level some of these print header fields, and those hold bearer tokens.
         logging.getLogger(talkative).setLevel(max(logging.WARNING, root.level))

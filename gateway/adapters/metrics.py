@@ -29,6 +29,12 @@ class Metrics:
             "Time from the request's header to the last octet of the answer.",
             registry=self.registry,
         )
+        self.outages = Counter(
+            "gateway_outages",
+            "Requests that failed because of something the gateway depends on, by code.",
+            ("code",),
+            registry=self.registry,
+        )
         info = Gauge("gateway_info", "Always 1; the version.", ("version",), registry=self.registry)
         info.labels(version).set(1)
         switched_off = Gauge(
@@ -44,6 +50,10 @@ class Metrics:
         """Count one answer to a browser."""
         self.requests.labels(f"{status // 100}xx").inc()
         self.duration.observe(seconds)
+
+    def outage(self, code: str) -> None:
+        """Count one request that failed for want of the store, a provider or an upstream."""
+        self.outages.labels(code).inc()
 
     def text(self) -> bytes:
         """Return the exposition format."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from gateway.errors import Code, Refused, Unavailable
 from gateway.ports import (
     NOBODY,
+    AuditEvent,
     AuditLog,
     AuditName,
     Caller,
@@ -21,6 +22,7 @@ from gateway.ports import (
     Entropy,
     IndexName,
     LookupId,
+    Outcome,
     SessionStore,
 )
 from gateway.secret import SessionHandle
@@ -93,7 +95,10 @@ class Sessions:
         try:
             session = codec.open_session(self.ring, handle, record)
         except CannotOpen:
-            return None  # moved, corrupted, newer than us, or its key is gone: not ours to judge
+            # Moved, corrupted, newer than us, or its key is gone: not ours to judge, but to tell.
+            note = "a stored session does not open"
+            self._audit.record(AuditEvent(AuditName.SESSION_UNREADABLE, Outcome.FAILURE, note=note))
+            return None
         return None if session.facts.is_over(self.clock.now()) else session
 
     async def _slide(self, session: Session) -> Session:

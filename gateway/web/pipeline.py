@@ -33,11 +33,13 @@ from gateway.errors import Code, GatewayError, Refused, Unavailable
 from gateway.ports import AuditEvent, AuditLog, AuditName, Caller, Outcome, Upstream
 from gateway.secret import AccessToken
 from gateway.session.manager import Sessions
-from gateway.session.model import Session
+from gateway.session.model import Facts, Session
 from gateway.session.refresh import Refresher
+from gateway.session.trail import about
 from gateway.web.account import LOGIN_URL, Account
 from gateway.web.asking import Asking
 from gateway.web.endpoints import Endpoints
+from gateway.web.incidents import Incidents
 from gateway.web.problems import describe, wants_page
 from gateway.web.site import Site
 from gateway.web.static import StaticAnswer, StaticFiles
@@ -58,6 +60,7 @@ class Pipeline:
         account: Account,
         static: StaticFiles,
         audit: AuditLog,
+        incidents: Incidents,
         fresh_id: Callable[[], str],
     ) -> None:
         self._site = site
@@ -69,6 +72,7 @@ class Pipeline:
         self._account = account
         self._static = static
         self._audit = audit
+        self._incidents = incidents
         self._fresh_id = fresh_id
         self._internal_hosts = rewrite.upstream_hosts(routes.routes)
         self._page_fields = page_fields(secure=site.origin.is_secure)
@@ -81,6 +85,8 @@ class Pipeline:
         except GatewayError as failure:
             if isinstance(failure, Refused):
                 self._record_refusal(failure, caller)
+            elif isinstance(failure, Unavailable):
+                self._incidents.note(failure, caller)
             return await self._explain(failure, request, caller)
 
     async def answer(
@@ -158,7 +164,10 @@ class Pipeline:
     ) -> AccessToken | None:
         if session is None:
             return None
-        check_scopes(to, session.tokens.scopes)
+        try:
+            check_scopes(to, session.tokens.scopes)
+        except Refused as refusal:
+            raise SessionRefused(refusal, session.facts) from None
         if to.token is TokenKind.NONE:
             return None
         return await self._refresher.bearer_for(session, caller)
@@ -200,15 +209,21 @@ class Pipeline:
         return request.method == "GET" and wants_page(request)
 
     def _record_refusal(self, refusal: Refused, caller: Caller) -> None:
-        self._audit.record(
-            AuditEvent(
-                AuditName.REQUEST_REFUSED,
-                Outcome.REFUSED,
-                refusal.code,
-                caller=caller,
-                note=refusal.note,
-            )
-        )
+        name, outcome = AuditName.REQUEST_REFUSED, Outcome.REFUSED
+        code, note = refusal.code, refusal.note
+        if isinstance(refusal, SessionRefused):
+            event = about(refusal.facts, name, outcome, caller, code=code, note=note)
+        else:
+            event = AuditEvent(name, outcome, code, caller=caller, note=note)
+        self._audit.record(event)
+
+
+class SessionRefused(Refused):
+    """A refusal after the session was opened: the audit log can say whose request it was."""
+
+    def __init__(self, refusal: Refused, facts: Facts) -> None:
+        super().__init__(refusal.code, refusal.detail, note=refusal.note)
+        self.facts = facts
 
 
 _FINAL = range(200, 600)  # statuses a browser can be given as an answer

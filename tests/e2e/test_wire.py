@@ -189,6 +189,25 @@ def test_odd_requests_get_a_4xx_and_reach_no_upstream(
     ) == [200]
 
 
+def test_what_never_became_a_request_is_in_the_audit_log(wire: Wire) -> None:
+    wire.say(b"garbage\r\n\r\n")
+    lines = [json.loads(line) for line in wire.program.output.splitlines()]
+    refused = [line for line in lines if line.get("code") == "request.malformed"]
+    assert refused
+    assert refused[-1]["client"] == "127.0.0.1"
+    assert "Invalid HTTP request" not in wire.program.output
+
+
+def test_a_head_that_never_ends_is_refused_while_it_grows_k10(wire: Wire) -> None:
+    with wire.connect() as link:
+        link.sendall(b"GET /open/x HTTP/1.1\r\n" + wire.host + b"X-Endless: ")
+        with contextlib.suppress(OSError):
+            for _ in range(100):
+                link.sendall(b"x" * 4096)
+                time.sleep(0.001)
+        assert statuses(link.recv(65536)) == [431]
+
+
 def test_a_trailer_never_becomes_a_field_l9(wire: Wire) -> None:
     octets = (
         b"POST /open/t HTTP/1.1\r\n" + wire.host + b"Transfer-Encoding: chunked\r\n"

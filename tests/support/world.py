@@ -139,6 +139,12 @@ class World:
         """Exactly these octets, no browser's manners."""
         return await call(self.gateway.public, method, target, headers, body, peer=peer)
 
+    def audit_key(self, key: bytes) -> None:
+        """Start over with another key for the log's pseudonyms."""
+        self.ring.audit_key = key
+        self.gateways = [self.replica() for _ in range(self.replicas)]
+        self.gateway = self.gateways[0]
+
     def audit(self, event: str | None = None) -> list[dict[str, Any]]:
         """The audit lines so far, all or those of one event."""
         lines = [json.loads(line) for line in self.audit_text.getvalue().splitlines()]
