@@ -74,6 +74,7 @@ class Gateway:
     logout: Logout
     providers: Mapping[str, Provider]
     audit: AuditLog
+    endpoints: Endpoints
 
     def refused(self, code: Code, peer: str) -> None:
         """Record what the server refused before it was a request."""
@@ -106,13 +107,14 @@ def compose(settings: Settings, parts: Parts) -> Gateway:
     logout = Logout(providers, sessions, audit)
     account = Account(site, sessions, refresher, logout)
     login = Login(providers, sessions, settings.login, audit)
+    endpoints = Endpoints(SigningIn(site, routes, login, sessions), account)
     pipeline = Pipeline(
         site=site,
         routes=routes,
         sessions=sessions,
         refresher=refresher,
         upstream=parts.upstream,
-        endpoints=Endpoints(SigningIn(site, routes, login, sessions), account),
+        endpoints=endpoints,
         account=account,
         static=StaticFiles(site, settings.routes),
         audit=audit,
@@ -134,6 +136,7 @@ def compose(settings: Settings, parts: Parts) -> Gateway:
         logout=logout,
         providers=providers,
         audit=audit,
+        endpoints=endpoints,
     )
 
 

@@ -9,7 +9,6 @@ a number is always finite. Depth is bounded, and text can always be encoded agai
 import json
 import math
 import re
-import sys
 
 MAX_DEPTH = 32
 _SECONDS_LIMIT = 1e15  # far past any date, far from any overflow
@@ -66,7 +65,7 @@ def _members_or_none(pairs: list[tuple[str, object]]) -> dict[str, object] | Non
 
 def _finite(text: str) -> float:
     value = float(text)
-    return value if math.isfinite(value) else math.copysign(sys.float_info.max, value)
+    return value if math.isfinite(value) else math.copysign(math.nextafter(math.inf, 0), value)
 
 
 def _is_shallow(value: object) -> bool:

@@ -61,7 +61,7 @@ class SigningIn:
         callback could not see.
         """
         resumption = self._login.attempts.resume(wish.resume or "")
-        return_to = str(check_return_to(resumption.return_to, self._site.origin))
+        return_to = self._safe(resumption.return_to)
         if await self._sessions.open(asking.session_cookie(), extend=False) is not None:
             return self._redirect(return_to)
         binding = self._sessions.ring.read_binding(asking.login_cookie())
@@ -93,11 +93,17 @@ class SigningIn:
             return self._hop(f"{BASE}/login?" + urlencode({"resume": refusal.resume}))
         except LoginDenied as denial:
             if denial.silent or self._site.errors_to is ErrorsTo.APP:
-                return self._hop(_with_error(denial.return_to, denial.error))
+                return self._hop(_with_error(self._safe(denial.return_to), denial.error))
             raise Refused(Code.PROVIDER_ERROR, _DENIALS.get(denial.error, "")) from denial
-        return self._hop(
-            finished.return_to, cookies.session_cookie(self._site.cookies, finished.cookie)
-        )
+        cookie = cookies.session_cookie(self._site.cookies, finished.cookie)
+        return self._hop(self._safe(finished.return_to), cookie)
+
+    def _safe(self, return_to: str) -> str:
+        """Check a target again where it is used (E13): what was sealed then may be unsafe now."""
+        try:
+            return str(check_return_to(return_to, self._site.origin))
+        except Refused:
+            return self._login.policy.default_return_to
 
     def _redirect(self, location: str, *more: Field) -> Reply:
         fields: Fields = ((b"location", location.encode()), *self._page_fields(), *more)

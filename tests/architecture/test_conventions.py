@@ -289,3 +289,41 @@ def _implementations() -> dict[str, set[str]]:
 
 PORTS = _ports()
 IMPLEMENTATIONS = _implementations()
+
+
+PURE = [module for module in MODULES if module.name.startswith(("edge/", "oidc/"))]
+CALCULATION = {
+    "base64",
+    "binascii",
+    "collections",
+    "dataclasses",
+    "enum",
+    "functools",
+    "hashlib",
+    "hmac",
+    "ipaddress",
+    "itertools",
+    "json",
+    "math",
+    "re",
+    "string",
+    "types",
+    "typing",
+}
+"""What pure code may take from the standard library, besides urllib.parse: it only calculates."""
+
+
+@pytest.mark.parametrize("module", PURE, ids=lambda module: module.name)
+def test_pure_code_takes_only_calculation_from_the_standard_library(module: Module) -> None:
+    taken = set()
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            taken |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            taken.add(node.module or "")
+    foreign = {
+        name
+        for name in taken - {"urllib.parse"}
+        if name.partition(".")[0] not in CALCULATION | {"gateway"}
+    }
+    assert foreign == set()

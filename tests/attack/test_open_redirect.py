@@ -5,7 +5,11 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 import pytest
 
-from tests.support.world import World
+from gateway.errors import Code
+from gateway.oidc.attempt import LoginAttempt, code_challenge
+from gateway.secret import LoginBinding
+from gateway.session.attempts import Attempts
+from tests.support.world import LOGIN, SESSION, World
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "return_to.txt"
 
@@ -80,3 +84,35 @@ async def test_a_made_up_resume_goes_nowhere(resume: str) -> None:
     )
     assert answer.status == 400
     assert answer.one("location") is None
+
+
+@pytest.mark.parametrize("unsafe", ["https://evil.example/", "//evil.example", "/bff/login"])
+async def test_a_target_is_checked_where_it_is_used_however_it_was_sealed_e13(unsafe: str) -> None:
+    """As if an older release, with laxer rules, had sealed it."""
+    world = World()
+    browser = world.browser()
+    await browser.load("https://app.example/bff/login")
+    binding = LoginBinding(browser.cookies[LOGIN].value)
+    attempt = LoginAttempt(
+        attempt_id="attempt-1", provider="main", return_to=unsafe, issued_at=world.clock.now()
+    )
+    attempts = Attempts(world.ring, world.clock, attempt)
+    state, bound = attempts.seal(attempt, binding)
+    parameters = {
+        "state": state,
+        "redirect_uri": "https://app.example/bff/callback/main",
+        "code_challenge": code_challenge(bound.verifier),
+        "nonce": bound.nonce.reveal(),
+        "scope": "openid",
+    }
+    answer = urlencode(world.provider._authorize(parameters))
+    hop = await browser.load(f"https://app.example/bff/callback/main?{answer}", site="cross-site")
+    assert SESSION in browser.cookies
+    assert '0;url=/"' in hop.text
+    assert "evil" not in hop.text
+    # The same after a denial, and on the way back from a state that does not fit.
+    resume = attempts.refused(Code.STATE_EXPIRED, attempt).resume
+    landed = await browser.load(
+        f"https://app.example/bff/login?resume={resume}", site="same-origin"
+    )
+    assert landed.one("location") == "/"

@@ -292,3 +292,16 @@ async def test_callers_who_leave_take_no_connection_with_them_f17(
         await asyncio.gather(call, return_exceptions=True)
     for _ in range(5):
         assert (await answered(upstream, request(server)))[0] == 200
+
+
+async def test_a_proxy_named_in_the_environment_never_sees_a_token_k8(
+    server: RawUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with raw_upstream() as proxy:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, proxy.origin)
+        adapter = HttpxUpstream(UpstreamSettings(connect_timeout=1, read_timeout=1))
+        await answered(adapter, request(server, fields=((b"authorization", b"Bearer x"),)))
+        await adapter.aclose()
+        assert proxy.heads == []
+    assert len(server.heads) == 1

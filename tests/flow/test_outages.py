@@ -4,7 +4,7 @@ import pytest
 
 from gateway.errors import Code, Unavailable
 from tests.support.asgi import call
-from tests.support.world import SESSION, World
+from tests.support.world import SESSION, World, settings_of
 
 ROUTES = [("GET", "/api/x"), ("GET", "/bff/session"), ("GET", "/bff/sessions"), ("GET", "/maybe/x")]
 
@@ -135,3 +135,27 @@ async def test_a_control_character_in_an_answers_field_is_a_502_l7(octet: bytes)
     browser = await world.logged_in()
     world.api.fields = ((b"x-odd", b"a" + octet + b"b"),)
     assert (await browser.fetch("/api/x")).json()["code"] == "upstream.protocol"
+
+
+async def test_a_protection_that_is_switched_off_is_shown_wherever_operators_look() -> None:
+    changes = {
+        "public_origin": "http://localhost:8080",
+        "dangerously_allow_insecure_cookies": True,
+    }
+    world = World(settings_of(changes))
+    ready = (await call(world.gateway.admin, "GET", b"/readyz")).json()
+    assert ready["protections_switched_off"] == ["dangerously_allow_insecure_cookies"]
+    metrics = (await call(world.gateway.admin, "GET", b"/metrics")).text
+    name = "gateway_protection_switched_off"
+    assert f'{name}{{setting="dangerously_allow_insecure_cookies"}} 1.0' in metrics
+    assert "dangerously_allow_insecure_cookies" in world.audit("configuration.loaded")[0]["note"]
+
+
+async def test_a_body_over_the_limit_is_refused_while_it_comes() -> None:
+    world = World(settings_of({"limits": {"max_body_bytes": 1000}}))
+    browser = await world.logged_in()
+    assert (await browser.fetch("/api/x", "POST", body=b"x" * 1000)).status == 200
+    answer = await browser.fetch("/api/x", "POST", body=b"x" * 1001)
+    assert answer.status == 413
+    assert answer.json()["code"] == "body.too_large"
+    assert world.api.bodies == [b"x" * 1000]

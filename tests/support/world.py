@@ -71,7 +71,7 @@ BASE: dict[str, Any] = {
 
 def settings_of(changes: dict[str, Any] | None = None, **environ: str) -> Settings:
     """Load the base configuration with top-level keys replaced, and more secrets if need be."""
-    text = yaml.safe_dump({**BASE, **(changes or {})})
+    text = yaml.safe_dump({**BASE, **(changes or {})}, sort_keys=False)
     secrets = {"RING_KEY": RING_KEY, "CLIENT_SECRET": CLIENT_SECRET, **environ}
     return config.load_text(text, Path(), secrets)
 
