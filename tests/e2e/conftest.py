@@ -47,6 +47,7 @@ class Fleet:
     provider: Program
     gateways: list[Program]
     redis: RealServer
+    admins: list[str]
     secrets: list[str] = field(default_factory=list)
 
     def issued(self) -> list[str]:
@@ -179,7 +180,9 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
             provider.wait_for("ready")
             for program, admin in ((one, ports[4]), (two, ports[5])):
                 program.wait_until_answering(f"http://127.0.0.1:{admin}/readyz")
-            yield Fleet(homes, issuer, provider, [one, two], redis, [key, CLIENT_SECRET])
+            admins = [f"http://127.0.0.1:{port}" for port in ports[4:]]
+            secrets = [key, CLIENT_SECRET]
+            yield Fleet(homes, issuer, provider, [one, two], redis, admins, secrets)
 
 
 def _configured(

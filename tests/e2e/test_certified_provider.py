@@ -1,6 +1,8 @@
 """A real browser, a certified provider, a real Redis, two gateway processes."""
 
 import json
+import urllib.error
+import urllib.request
 from typing import Any
 
 import pytest
@@ -11,9 +13,11 @@ from tests.e2e.conftest import Fleet
 pytestmark = pytest.mark.e2e
 
 FETCH = """async ([path, method]) => {
+  const begun = performance.now();
   const answer = await fetch(path, {method, headers: {"X-CSRF": "1"}});
   const text = await answer.text();
-  return {status: answer.status, headers: [...answer.headers], text};
+  const milliseconds = performance.now() - begun;
+  return {status: answer.status, headers: [...answer.headers], text, milliseconds};
 }"""
 
 
@@ -190,3 +194,35 @@ def test_a_dump_of_redis_holds_nothing_readable_and_every_key_ends(
         assert cookie["value"].partition(".")[0].encode() not in dump
     for text in (b"Lovelace", b"ada@example.org", b"127.0.0.1:", b"Mozilla"):
         assert text not in dump
+
+
+def test_a_frozen_redis_is_a_503_for_everybody_and_a_logout_for_nobody_f2(
+    page: Page, context: BrowserContext, fleet: Fleet
+) -> None:
+    home = fleet.homes[0]
+    log_in(page, home)
+    cookies = context.cookies()
+    fleet.redis.freeze()
+    try:
+        for path, method in (
+            ("/api/orders", "GET"),
+            ("/bff/session", "GET"),
+            ("/bff/logout", "POST"),
+        ):
+            answer = fetch(page, path, method)
+            assert answer["status"] == 503
+            assert members(answer)["code"] == "store.unavailable"
+            assert dict(answer["headers"])["retry-after"] == "1"
+            assert answer["milliseconds"] < 2000  # half a second by rule; the machine may be busy
+        assert fetch(page, "/main.js")["status"] == 200
+        with urllib.request.urlopen(f"{fleet.admins[0]}/livez") as alive:  # noqa: S310  loopback
+            assert alive.status == 200
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            urllib.request.urlopen(f"{fleet.admins[0]}/readyz")  # noqa: S310  loopback
+    finally:
+        fleet.redis.thaw()
+    assert context.cookies() == cookies
+    page.wait_for_timeout(500)
+    assert fetch(page, "/api/orders")["status"] == 200
+    assert members(fetch(page, "/bff/session"))["user"]["sub"] == "ada"
+    assert "store.unavailable" in fleet.written()

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.e2e.conftest import DevWorld
-from tests.support.processes import Program, free_port, gateway_command
+from tests.support.processes import Program, free_port, gateway_command, running
 
 pytestmark = pytest.mark.e2e
 
@@ -145,4 +145,33 @@ def test_sessions_survive_a_restart_and_ctrl_c_stops_everything(
         assert code == 0
         assert "Traceback" not in program.output
         assert "starting it again" not in program.output
+    context.close()
+
+
+def test_an_answer_posted_by_the_provider_logs_in_as_well_b4(
+    browser: Browser, tmp_path: Path
+) -> None:
+    """response_mode=form_post: a cross-site POST, on which no Lax cookie would travel."""
+    ports = [free_port() for _ in range(4)]
+    options = ("--port", "--provider-port", "--api-port", "--admin-port")
+    arguments = [word for pair in zip(options, map(str, ports), strict=True) for word in pair]
+    command = gateway_command("dev", *arguments, "--directory", str(tmp_path / "state"))
+    environ = {"GATEWAY__PROVIDERS__DEV__RESPONSE_MODE": "form_post"}
+    context = browser.new_context()
+    page = context.new_page()
+    posted: list[str] = []
+    page.on("request", lambda one: posted.append(one.url) if one.method == "POST" else None)
+    with running(command, tmp_path / "log", environ) as program:
+        program.wait_until_answering(f"http://127.0.0.1:{ports[3]}/readyz")
+        world = DevWorld(
+            f"http://localhost:{ports[0]}", f"http://127.0.0.1:{ports[1]}", "", program
+        )
+        log_in(page, world)
+        assert f"{world.home}/bff/callback/dev" in posted
+        page.reload()
+        expect(page.get_by_role("button", name="Log out")).to_be_visible()
+        (cookie,) = [c for c in context.cookies() if c["name"] == "__Host-Http-login"]
+        assert cookie["sameSite"] == "None"
+        page.get_by_role("button", name="Log out").click()
+        expect(page.get_by_role("button", name="Log in").first).to_be_visible()
     context.close()

@@ -27,6 +27,8 @@ class Echo(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     gone = Event()
+    began = Event()  # the first octets of an upload are here
+    release = Event()  # the last piece of a held answer may go
     seen: list[str] = []  # noqa: RUF012  one list for the server, on purpose
 
     def do_GET(self) -> None:
@@ -34,8 +36,13 @@ class Echo(BaseHTTPRequestHandler):
         if self.path.endswith("/slow"):
             self._slow()
             return
+        if self.path.endswith("/held"):
+            self._held()
+            return
         length = int(self.headers.get("content-length") or 0)
-        body = self.rfile.read(length)
+        body = self.rfile.read(min(length, 1000))
+        self.began.set()
+        body += self.rfile.read(length - len(body))
         answer = json.dumps(
             {"line": self.requestline, "fields": list(self.headers.items()), "length": len(body)}
         ).encode()
@@ -45,6 +52,14 @@ class Echo(BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
     do_POST = do_GET  # noqa: N815  the server's own naming
+
+    def _held(self) -> None:
+        self.send_response(200)
+        self.send_header("content-length", "11")
+        self.end_headers()
+        self.wfile.write(b"first ")
+        assert self.release.wait(20)
+        self.wfile.write(b"last.")
 
     def _slow(self) -> None:
         self.send_response(200)
@@ -274,27 +289,41 @@ def test_a_browser_that_leaves_takes_the_upstream_exchange_with_it_m14(wire: Wir
     assert Echo.gone.wait(5)
 
 
-def test_a_body_travels_through_without_being_collected(wire: Wire) -> None:
-    size = 20_000_000
-    head = (
-        b"POST /open/up HTTP/1.1\r\n"
-        + wire.host
-        + b"Content-Length: %d\r\nConnection: close\r\n\r\n"
-    )
-    before = resident(wire.program.process.pid)
+def test_an_answer_begins_to_arrive_before_it_has_ended(wire: Wire) -> None:
+    Echo.release.clear()
     with wire.connect() as link:
-        link.sendall(head % size)
-        for _ in range(size // 100_000):
-            link.sendall(b"x" * 100_000)
+        link.sendall(b"GET /open/held HTTP/1.1\r\n" + wire.host + b"Connection: close\r\n\r\n")
+        octets = b""
+        while b"first " not in octets:
+            octets += link.recv(65536)
+        assert b"last." not in octets
+        Echo.release.set()
+        assert read_all(link).endswith(b"last.")
+
+
+def test_an_upload_begins_to_arrive_before_it_has_ended(wire: Wire) -> None:
+    Echo.began.clear()
+    size = 20_000_000
+    head = b"POST /open/up HTTP/1.1\r\n" + wire.host
+    head += b"Content-Length: %d\r\nConnection: close\r\n\r\n" % size
+    before = most_resident(wire.program.process.pid)
+    with wire.connect() as link:
+        link.sendall(head + b"x" * 5000)
+        assert Echo.began.wait(10)  # the rest has not even been sent
+        link.sendall(b"x" * (size - 5000))
         answer = read_all(link)
     assert b'"length": 20000000' in answer
-    assert resident(wire.program.process.pid) - before < 12_000_000
+    assert most_resident(wire.program.process.pid) - before < 12_000_000
 
 
-def resident(pid: int) -> int:
-    """Resident octets of a process."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * 4096
+def most_resident(pid: int) -> int:
+    """The most octets of memory a process has held at once."""
+    (line,) = (
+        line
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        if line.startswith("VmHWM")
+    )
+    return int(line.split()[1]) * 1024
 
 
 def test_sigterm_ends_the_gateway_and_its_store_cleanly(tmp_path: Path) -> None:
