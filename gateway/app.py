@@ -1,8 +1,9 @@
 """The composition root: settings in, a running gateway out. Nothing here decides anything."""
 
 import asyncio
+import logging
 import sys
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from gateway.adapters.provider_http import ProviderHttp
 from gateway.adapters.redis_store import RedisStore
 from gateway.adapters.system import SystemClock, SystemEntropy
 from gateway.edge.routes import RouteTable
-from gateway.errors import Code
+from gateway.errors import Code, Unavailable
 from gateway.ports import (
     AuditEvent,
     AuditLog,
@@ -50,6 +51,8 @@ from gateway.web.signing_in import SigningIn
 from gateway.web.site import BASE, Site
 from gateway.web.static import StaticFiles
 
+_log = logging.getLogger("gateway")
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -75,6 +78,7 @@ class Gateway:
     providers: Mapping[str, Provider]
     audit: AuditLog
     endpoints: Endpoints
+    ping: Callable[[], Awaitable[None]]
 
     def refused(self, code: Code, peer: str) -> None:
         """Record what the server refused before it was a request."""
@@ -131,12 +135,20 @@ def compose(settings: Settings, parts: Parts) -> Gateway:
             secure=settings.public_origin.is_secure,
             max_body=settings.limits.max_body_bytes,
         ),
-        admin=Admin(parts.store.ping, metrics.text, CONTENT_TYPE, __version__, settings.dangers),
+        admin=Admin(
+            parts.store.ping,
+            metrics.text,
+            CONTENT_TYPE,
+            __version__,
+            settings.dangers,
+            loopback_only=settings.admin.is_loopback,
+        ),
         refresher=refresher,
         logout=logout,
         providers=providers,
         audit=audit,
         endpoints=endpoints,
+        ping=parts.store.ping,
     )
 
 
@@ -200,6 +212,7 @@ async def run(settings: Settings, *more: server.Listener) -> None:
     public = server.bind(settings.listen.host, settings.listen.port)
     admin = server.bind(settings.admin.host, settings.admin.port)
     async with opened(settings) as gateway:
+        await _announce(settings, gateway)
         await server.serve(
             [
                 server.Listener(gateway.public, [public]),
@@ -209,6 +222,22 @@ async def run(settings: Settings, *more: server.Listener) -> None:
             max_head=settings.limits.max_header_bytes,
             refused=gateway.refused,
         )
+
+
+async def _announce(settings: Settings, gateway: Gateway) -> None:
+    listen, admin = settings.listen, settings.admin
+    _log.info(
+        "listening on %s:%d for %s; health and metrics on %s:%d",
+        listen.host,
+        listen.port,
+        settings.public_origin,
+        admin.host,
+        admin.port,
+    )
+    try:
+        await gateway.ping()
+    except Unavailable:
+        _log.warning("the store does not answer yet; until it does, sessions are answered 503")
 
 
 def start(settings: Settings, *more: server.Listener) -> None:

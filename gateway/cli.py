@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.models import OptionInfo
 
 from gateway import __version__, config
 from gateway import app as composition
@@ -24,8 +25,15 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,  # they would print local variables, and those hold secrets
 )
 _errors = Console(stderr=True)
+
+
+def _port(help_text: str) -> OptionInfo:
+    option: OptionInfo = typer.Option(min=1, max=65535, help=help_text)
+    return option
+
 
 ConfigFile = Annotated[
     Path,
@@ -45,6 +53,7 @@ def check(config_file: ConfigFile) -> None:
     """Read the configuration and say everything that is wrong with it; start nothing."""
     settings, findings = config.check(config_file, os.environ)  # noqa: TID251  handed to config
     if findings:
+        typer.echo(f"{config_file}:")
         typer.echo(config.render(findings))
     if settings is None:
         raise typer.Exit(1)
@@ -57,12 +66,21 @@ def schema() -> None:
     typer.echo(json.dumps(config.json_schema(), indent=2, sort_keys=True))
 
 
-@app.command(epilog="Example: `gateway dev --port 8081`")
+Port = Annotated[int, typer.Option(min=1, max=65535)]
+
+
+@app.command(
+    epilog="Example: `gateway dev --app http://localhost:5173` or `gateway dev --port 8081`"
+)
 def dev(
-    port: Annotated[int, typer.Option(help="The gateway's port on localhost.")] = 8080,
-    provider_port: Annotated[int, typer.Option(help="The identity provider's port.")] = 9400,
-    api_port: Annotated[int, typer.Option(help="The sample API's port.")] = 9500,
-    admin_port: Annotated[int, typer.Option(help="The admin listener's port.")] = 9090,
+    port: Annotated[int, _port("The gateway's port on localhost.")] = 8080,
+    provider_port: Annotated[int, _port("The identity provider's port.")] = 9400,
+    api_port: Annotated[int, _port("The sample API's port.")] = 9500,
+    admin_port: Annotated[int, _port("The admin listener's port.")] = 9090,
+    app_place: Annotated[
+        str, typer.Option("--app", help="Your app: a built folder or a development server's URL.")
+    ] = "",
+    api: Annotated[str, typer.Option(help="Your API's URL, instead of the sample API.")] = "",
     directory: Annotated[
         Path, typer.Option(help="Where keys and sessions of this machine are kept.")
     ] = Path(".gateway"),
@@ -72,7 +90,11 @@ def dev(
 
     ports = world.Ports(port, provider_port, api_port, admin_port)
     _stop_if_busy(world.busy(ports))
-    prepared = world.prepare(directory, ports)
+    try:
+        prepared = world.prepare(directory, ports, app=app_place, api=api)
+    except OSError as failure:
+        _errors.print(f"[bold red]Not started:[/] {directory}: {failure.strerror or failure}")
+        raise typer.Exit(1) from None
     settings = _load(prepared.config_file)
     _welcome(prepared)
     _serve(settings, prepared)
@@ -92,6 +114,7 @@ def main(
 def _load(config_file: Path) -> Settings:
     settings, findings = config.check(config_file, os.environ)  # noqa: TID251  handed to config
     if findings:
+        _errors.print(f"{config_file}:", markup=False, highlight=False, soft_wrap=True)
         _errors.print(config.render(findings), markup=False, highlight=False, soft_wrap=True)
     if settings is None:
         _errors.print(f"[bold red]Not started:[/] {config_file} has to be corrected first.")
@@ -114,14 +137,13 @@ def _serve(settings: Settings, prepared: "Prepared | None" = None) -> None:
         sys.exit(130)
 
 
-def _stop_if_busy(busy: list[tuple[str, int]]) -> None:
+def _stop_if_busy(busy: list[tuple[str, int, int]]) -> None:
     if not busy:
         return
-    for option, port in busy:
-        _errors.print(
-            f"[bold red]Port {port} is in use.[/] Stop what uses it, or choose another: "
-            f"gateway dev --{option} {port + 1}"
-        )
+    for _, port, _ in busy:
+        _errors.print(f"[bold red]Port {port} is in use[/], or asked for twice.")
+    options = " ".join(f"--{option} {free}" for option, _, free in busy)
+    _errors.print(f"Stop what uses it, or choose others: gateway dev {options}", soft_wrap=True)
     raise typer.Exit(1)
 
 
@@ -136,7 +158,7 @@ def _welcome(prepared: "Prepared") -> None:
     table.add_row("[bold]Open[/]", f"[bold green]http://localhost:{ports.gateway}[/]")
     table.add_row("Log in as", ", ".join(prepared.account_names) + "  (one click, no password)")
     table.add_row("Identity provider", prepared.provider.settings.issuer)
-    table.add_row("Sample API", f"http://127.0.0.1:{ports.api}  (asks for a bearer token)")
+    table.add_row("API", f"{prepared.api}  (reached at /api, with a bearer token)")
     table.add_row("Health, metrics", f"http://127.0.0.1:{ports.admin}/readyz  /metrics")
     table.add_row("Configuration", str(prepared.config_file))
     table.add_row("Stop", "Ctrl-C")

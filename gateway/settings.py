@@ -6,6 +6,7 @@ Only `gateway/config` makes a `Settings`, so one that exists has been checked.
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from ipaddress import ip_address
 
 from gateway.adapters.provider_http import BackChannelSettings
 from gateway.adapters.redis_store import StoreSettings
@@ -41,6 +42,14 @@ class AdminListen:
 
     host: str
     port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it; of other names only DNS knows."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host.lower() == "localhost"
 
 
 @dataclass(frozen=True, slots=True)

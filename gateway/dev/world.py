@@ -5,7 +5,9 @@ restart; the configuration is written anew each time, in the shape a production 
 """
 
 import base64
+import json
 import os
+import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -18,6 +20,7 @@ from gateway.secret import ClientSecret
 from gateway.server import Listener, bind
 
 _AUDIENCE = "sample-api"
+_PLACE = re.compile("@([a-z]+)@")  # filled once: a value is never searched for places again
 _SCOPES = (
     "openid",
     "profile",
@@ -55,6 +58,7 @@ class Prepared:
     config_file: Path
     ports: Ports
     provider: DevProvider
+    api: str  # the API's URL
 
     @property
     def account_names(self) -> list[str]:
@@ -73,13 +77,18 @@ class Prepared:
         )
 
 
-def prepare(directory: Path, ports: Ports) -> Prepared:
-    """Write what a development world needs below `directory` and put its parts together."""
+def prepare(directory: Path, ports: Ports, *, app: str = "", api: str = "") -> Prepared:
+    """Write what a development world needs below `directory` and put its parts together.
+
+    `app` is a built folder or the URL of a development server, `api` the URL of an API; without
+    them the samples are served.
+    """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     _kept_secret(directory / "key")
     secret = _kept_secret(directory / "client-secret")
     config_file = directory / "gateway.yaml"
-    config_file.write_text(_configuration(ports), "utf-8")
+    api = api or f"http://127.0.0.1:{ports.api}/"
+    config_file.write_text(_configuration(ports, app, api), "utf-8")
     origin = f"http://localhost:{ports.gateway}"
     client = DevClient(
         client_id="sample-app",
@@ -94,33 +103,49 @@ def prepare(directory: Path, ports: Ports) -> Prepared:
         accounts=TEST_ACCOUNTS,
         api_audience=_AUDIENCE,
     )
-    return Prepared(config_file, ports, create_identity_provider(settings))
+    return Prepared(config_file, ports, create_identity_provider(settings), api)
 
 
-def busy(ports: Ports) -> list[tuple[str, int]]:
-    """Return the ports that something else listens on, with the options that change them."""
-    found = []
+def busy(ports: Ports) -> list[tuple[str, int, int]]:
+    """Return the ports that cannot be had: the option that changes it, the port, and a free one."""
+    found: list[tuple[str, int, int]] = []
+    taken: set[int] = set()
     for option, port in ports.options():
-        try:
-            bind("127.0.0.1", port).close()
-        except OSError:
-            found.append((option, port))
+        if port in taken or not _is_free(port):
+            others = {other for _, other in ports.options()} | taken
+            free = next(
+                one for one in range(port % 64000 + 1, 65536) if one not in others and _is_free(one)
+            )
+            found.append((option, port, free))
+            taken.add(free)
+        taken.add(port)
     return found
 
 
-def _configuration(ports: Ports) -> str:
+def _is_free(port: int) -> bool:
+    try:
+        bind("127.0.0.1", port).close()
+    except OSError:
+        return False
+    return True
+
+
+def _configuration(ports: Ports, app: str, api: str) -> str:
     package = resources.files("gateway.dev")
     text = package.joinpath("gateway.yaml").read_text("utf-8")
+    if app.startswith(("http://", "https://")):
+        place = f"upstream: {json.dumps(app)}\n    token: none"
+    else:
+        folder = Path(app).absolute() if app else package.joinpath("app")
+        place = f"static: {json.dumps(str(folder))}"
     values = {
         "gateway": str(ports.gateway),
         "provider": str(ports.provider),
-        "api": str(ports.api),
         "admin": str(ports.admin),
-        "app": str(package.joinpath("app")),
+        "api": json.dumps(api.rstrip("/"))[1:-1],  # stands in quotes there
+        "app": place,
     }
-    for name, value in values.items():
-        text = text.replace(f"@{name}@", value)
-    return text
+    return _PLACE.sub(lambda place: values[place[1]], text)
 
 
 def _kept_secret(path: Path) -> str:

@@ -58,13 +58,15 @@ class Account:
 
     def _describe(self, listed: Listed, current: Session) -> dict[str, object]:
         facts = listed.facts
+        now = self._sessions.clock.now()
         return {
             "session_id": facts.session_id,
             "current": listed.lookup == current.lookup,
             "provider": facts.provider,
             "created_at": int(facts.created_at),
             "last_seen": int(facts.last_seen),
-            "expires_in": int(facts.deadline() - self._sessions.clock.now()),
+            "expires_in": int(facts.absolute_deadline - now),
+            "idle_expires_in": int(facts.idle_deadline - now),
             "address": facts.address,
             "user_agent": facts.user_agent,
         }

@@ -1,13 +1,15 @@
 """The operators' listener: alive, ready, metrics. Loopback by default, never the public origin."""
 
 import json
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Iterable
 
 from starlette.types import Receive, Scope, Send
 
 from gateway.errors import Unavailable
 
 _JSON = b"application/json"
+_LOOPBACK = re.compile(rb"(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]{1,5})?")
 
 
 class Admin:
@@ -24,18 +26,25 @@ class Admin:
         metrics_type: bytes,
         version: str,
         dangers: tuple[str, ...],
+        *,
+        loopback_only: bool,
     ) -> None:
         self._ping = ping
         self._metrics = metrics
         self._metrics_type = metrics_type
         self._version = version
         self._dangers = dangers
+        self._loopback_only = loopback_only
 
     async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
         """Answer `/livez`, `/readyz` and `/metrics`."""
         if scope["type"] != "http":
             return
-        status, content_type, body = await self._answer(scope["method"], scope["path"])
+        if self._loopback_only and not _names_loopback(scope["headers"]):
+            # DNS rebinding: a page whose name now resolves to 127.0.0.1 would read the answer.
+            status, content_type, body = 421, _JSON, b'{"status":"misdirected"}'
+        else:
+            status, content_type, body = await self._answer(scope["method"], scope["path"])
         fields = [
             (b"content-type", content_type),
             (b"content-length", str(len(body)).encode()),
@@ -66,6 +75,11 @@ class Admin:
         except Unavailable as failure:
             return 503, _JSON, _document("unready", reasons=[failure.code.value])
         return 200, _JSON, _document("ready", protections_switched_off=list(self._dangers))
+
+
+def _names_loopback(fields: Iterable[tuple[bytes, bytes]]) -> bool:
+    hosts = [value for name, value in fields if name == b"host"]
+    return len(hosts) == 1 and _LOOPBACK.fullmatch(hosts[0].lower()) is not None
 
 
 def _document(status: str, **more: object) -> bytes:

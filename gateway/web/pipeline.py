@@ -15,6 +15,7 @@ from gateway.edge.forwarded import client_address
 from gateway.edge.headers import page_fields
 from gateway.edge.host import require_our_host
 from gateway.edge.messages import Body, BrowserRequest, Fields, Reply
+from gateway.edge.return_to import check_return_to
 from gateway.edge.routes import (
     Access,
     Endpoint,
@@ -40,7 +41,7 @@ from gateway.web.account import LOGIN_URL, Account
 from gateway.web.asking import Asking
 from gateway.web.endpoints import Endpoints
 from gateway.web.incidents import Incidents
-from gateway.web.problems import describe, wants_page
+from gateway.web.problems import LoginAgain, describe, wants_page
 from gateway.web.site import Site
 from gateway.web.static import StaticAnswer, StaticFiles
 
@@ -186,13 +187,14 @@ class Pipeline:
         self, failure: GatewayError, request: BrowserRequest, caller: Caller
     ) -> Reply:
         login_url = LOGIN_URL if failure.code in _LOGIN_HELPS else None
+        if isinstance(failure, LoginAgain):
+            login_url = failure.login_url
         more: Fields = failure.fields if isinstance(failure, Refused) else ()
         if failure.code is Code.SESSION_ENDED:
             cookie = read_cookie(request, self._site.cookies.session_name)
             more = (*more, *await self._account.forgetting(cookie))
         if login_url and failure.code in _LOGIN_AT_ONCE and self._is_page_load(request):
-            wanted = urlencode({"return_to": request.raw_target.decode("ascii")})
-            location = (b"location", f"{login_url}?{wanted}".encode())
+            location = (b"location", self._login_and_back(request).encode())
             return Reply(303, (location, *self._page_fields, *more))
         return describe(
             failure,
@@ -202,6 +204,15 @@ class Pipeline:
             login_url=login_url,
             more=more,
         )
+
+    def _login_and_back(self, request: BrowserRequest) -> str:
+        """Return where a login for this page begins; what no login may return to is left out."""
+        wanted = request.raw_target.decode("ascii", "replace")
+        try:
+            check_return_to(wanted, self._site.origin)
+        except Refused:
+            return LOGIN_URL
+        return f"{LOGIN_URL}?{urlencode({'return_to': wanted})}"
 
     @staticmethod
     def _is_page_load(request: BrowserRequest) -> bool:

@@ -10,7 +10,7 @@ from html import escape
 
 from gateway.edge.headers import page_fields
 from gateway.edge.messages import BrowserRequest, Field, Fields, Reply
-from gateway.errors import Code, GatewayError, Unavailable
+from gateway.errors import Code, GatewayError, Refused, Unavailable
 from gateway.web import pages
 
 
@@ -110,6 +110,14 @@ PROBLEMS: dict[Code, Problem] = {
     for code in Code
     if code.value.startswith("id_token.")
 }
+
+
+class LoginAgain(Refused):
+    """A login that ended on a page of ours; `login_url` begins it again as it was wished for."""
+
+    def __init__(self, code: Code, login_url: str, detail: str = "") -> None:
+        super().__init__(code, detail)
+        self.login_url = login_url
 
 
 def wants_page(request: BrowserRequest) -> bool:

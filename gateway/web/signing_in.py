@@ -15,6 +15,7 @@ from gateway.session.login import Login, LoginDenied
 from gateway.session.manager import Sessions
 from gateway.web import pages
 from gateway.web.asking import Asking
+from gateway.web.problems import LoginAgain
 from gateway.web.site import BASE, ErrorsTo, Site
 
 
@@ -62,11 +63,13 @@ class SigningIn:
         """
         resumption = self._login.attempts.resume(wish.resume or "")
         return_to = self._safe(resumption.return_to)
+        if not self._may_return_to(asking, return_to):
+            return_to = self._login.policy.default_return_to  # a stranger's own, sent as a link
         if await self._sessions.open(asking.session_cookie(), extend=False) is not None:
             return self._redirect(return_to)
         binding = self._sessions.ring.read_binding(asking.login_cookie())
         if not await self._login.may_restart(resumption, binding):
-            raise Refused(resumption.code)
+            raise LoginAgain(resumption.code, _login_url(resumption.provider, return_to))
         again = LoginWish(provider=resumption.provider, return_to=return_to)
         return await self._start(asking, again, return_to, restarts=resumption.restarts + 1)
 
@@ -92,9 +95,11 @@ class SigningIn:
         except StateRefused as refusal:
             return self._hop(f"{BASE}/login?" + urlencode({"resume": refusal.resume}))
         except LoginDenied as denial:
+            return_to = self._safe(denial.return_to)
             if denial.silent or self._site.errors_to is ErrorsTo.APP:
-                return self._hop(_with_error(self._safe(denial.return_to), denial.error))
-            raise Refused(Code.PROVIDER_ERROR, _DENIALS.get(denial.error, "")) from denial
+                return self._hop(_with_error(return_to, denial.error))
+            again, words = _login_url(provider, return_to), _DENIALS.get(denial.error, "")
+            raise LoginAgain(Code.PROVIDER_ERROR, again, words) from denial
         cookie = cookies.session_cookie(self._site.cookies, finished.cookie)
         return self._hop(self._safe(finished.return_to), cookie)
 
@@ -126,6 +131,10 @@ _DENIALS = {
     "temporarily_unavailable": "The identity provider is busy. Please try again in a moment.",
     "server_error": "The identity provider had a problem. Please try again in a moment.",
 }
+
+
+def _login_url(provider: str, return_to: str) -> str:
+    return f"{BASE}/login?{urlencode({'provider': provider, 'return_to': return_to})}"
 
 
 def _with_error(return_to: str, error: str) -> str:

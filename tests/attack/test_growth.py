@@ -1,6 +1,5 @@
 """Growth: nothing a stranger repeats makes the gateway keep more (ASVS 15.2.2)."""
 
-from tests.support.asgi import call
 from tests.support.world import World
 
 HOST = [(b"host", b"app.example")]
@@ -10,7 +9,7 @@ async def test_made_up_provider_names_reach_neither_the_metrics_nor_the_log() ->
     world = World()
     for number in range(50):
         await world.raw("GET", b"/bff/callback/stranger-%d?state=x&code=y" % number, HOST)
-    metrics = await call(world.gateway.admin, "GET", b"/metrics")
+    metrics = await world.admin(b"/metrics")
     assert b"stranger" not in metrics.body
     assert "stranger" not in world.audit_text.getvalue()
     assert len(world.audit("login.failed")) == 50

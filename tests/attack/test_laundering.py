@@ -5,6 +5,7 @@ Nobody but the application itself may choose where that navigation goes, unless 
 session makes no difference.
 """
 
+import re
 from urllib.parse import urlencode
 
 import pytest
@@ -58,6 +59,32 @@ async def test_the_application_itself_may_lead_anywhere() -> None:
     await browser.navigate("/bff/login?return_to=/api/report", initiator="https://app.example")
     assert browser.url == "https://app.example/api/report"
     assert len(world.api.received) == 1
+
+
+async def a_strangers_resumption(world: World) -> str:
+    """What an attempt of the attacker's own leads to once it has expired: a sealed way back."""
+    attacker = world.browser()
+    query = urlencode({"return_to": TARGET})
+    started = await attacker.load(f"https://app.example/bff/login?{query}")
+    at_provider = await attacker.load(started.one("location") or "")
+    world.clock.advance(660)
+    hop = await attacker.load(at_provider.one("location") or "", site="cross-site")
+    found = re.search(r"url=(/bff/login\?resume=[^\"]*)", hop.text)
+    assert found is not None
+    return found[1]
+
+
+async def test_a_strangers_way_back_is_no_way_to_an_api() -> None:
+    world = World()
+    link = await a_strangers_resumption(world)
+    victim = await world.logged_in()
+    await victim.navigate(link, initiator="https://evil.example")
+    assert world.api.received == []
+    # The same link, where the page that follows is ours: with no restart left it is an explanation.
+    for _ in range(3):
+        landed = await victim.load(f"https://app.example{link}", site="cross-site")
+        assert "delete" not in landed.text
+        assert "items" not in (landed.one("location") or "")
 
 
 @pytest.mark.parametrize(

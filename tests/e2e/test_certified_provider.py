@@ -124,7 +124,7 @@ def test_denying_at_the_provider_ends_on_a_page_that_reflects_nothing(
     page.wait_for_url("**/bff/callback/main**")
     assert "provider.error" in page.content()
     assert "alert(1)" not in page.content()
-    assert page.locator("a.main").get_attribute("href") == "/bff/login"
+    assert page.locator("a.main").get_attribute("href") == "/bff/login?provider=main&return_to=%2F"
 
 
 def test_a_bookmarked_callback_brings_a_logged_in_person_to_the_application(

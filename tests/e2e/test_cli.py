@@ -2,13 +2,14 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.support.processes import ROOT, free_port, gateway_command
+from tests.support.processes import ROOT, free_port, gateway_command, running
 from tests.support.world import CLIENT_SECRET, RING_KEY
 
 pytestmark = pytest.mark.e2e
@@ -57,7 +58,7 @@ def test_check_names_every_mistake_with_its_place_and_shows_no_secret(tmp_path: 
     done = ask("check", "-c", written(tmp_path, text), GATEWAY_KEY="changeme")
     assert done.returncode == 1
     said = done.stdout + done.stderr
-    for path in ("public_origin", "keys", "providers.main.clientid"):
+    for path in ("gateway.yaml:", "public_origin", "keys", "providers.main.clientid"):
         assert path in said
     assert "did you mean client_id" in said
     assert "changeme" not in said
@@ -87,6 +88,20 @@ def test_run_refuses_to_start_on_a_bad_file_and_says_so(tmp_path: Path) -> None:
     assert "Not started" in done.stderr
 
 
+def test_run_says_where_it_listens_and_that_the_store_does_not_answer_yet(tmp_path: Path) -> None:
+    port, admin, nobody = free_port(), free_port(), free_port()
+    text = GOOD.replace(":6379", f":{nobody}")
+    listen = f"listen: {{host: 127.0.0.1, port: {port}}}\nadmin: {{port: {admin}}}\n"
+    file = written(tmp_path, text + listen)
+    with running(gateway_command("run", "-c", file), tmp_path / "log", SECRETS) as program:
+        program.wait_until_answering(f"http://127.0.0.1:{admin}/livez")
+        program.wait_for("the store does not answer yet")
+        lines = [json.loads(line) for line in program.output.splitlines()]
+    (listening,) = [line for line in lines if "listening on" in line.get("event", "")]
+    assert f"127.0.0.1:{port} for https://app.example.com" in listening["event"]
+    assert f"127.0.0.1:{admin}" in listening["event"]
+
+
 def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -97,6 +112,44 @@ def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert str(port) in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_ports_of_the_development_world_in_use_are_named_with_others_that_are_free(
+    tmp_path: Path,
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = ask(
+            "dev",
+            *("--port", str(port), "--provider-port", str(port)),
+            *("--api-port", str(free_port()), "--admin-port", str(free_port())),
+            *("--directory", str(tmp_path / "state")),
+        )
+    assert done.returncode == 1
+    assert done.stderr.count(f"Port {port} is in use") == 2
+    advice = dict(re.findall(r"--([a-z-]+) ([0-9]+)", done.stderr))
+    assert advice.keys() == {"port", "provider-port"}
+    assert len({*advice.values(), str(port)}) == 3
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_directory_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file, not a directory")
+    options = ("--port", "--provider-port", "--api-port", "--admin-port")
+    ports = [word for option in options for word in (option, str(free_port()))]
+    done = ask("dev", *ports, "--directory", str(tmp_path / "state"))
+    assert done.returncode == 1
+    assert "Not started" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "-1", "http"])
+def test_a_port_that_is_none_is_refused_by_its_option(port: str) -> None:
+    done = ask("dev", "--port", port)
+    assert done.returncode == 2
+    assert "--port" in done.stderr
 
 
 def test_the_schema_is_the_one_in_the_repository() -> None:

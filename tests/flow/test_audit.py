@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from tests.support.asgi import call
 from tests.support.world import World
 
 ALWAYS = {"log", "event", "outcome", "time"}
@@ -108,6 +107,6 @@ async def test_an_outage_is_counted_every_time_and_written_once_a_second(
     await browser.fetch("/api/x")
     lines = [record.getMessage() for record in caplog.records if record.name == "gateway.outage"]
     assert "19 more since the last line" in lines[1]
-    metrics = (await call(world.gateway.admin, "GET", b"/metrics")).text
+    metrics = (await world.admin(b"/metrics")).text
     assert 'gateway_outages_total{code="store.unavailable"} 21.0' in metrics
     assert "store.unavailable" not in world.audit_text.getvalue()

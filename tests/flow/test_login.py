@@ -1,5 +1,6 @@
 """Logging in, as the person and the application live through it."""
 
+import re
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -228,7 +229,9 @@ async def test_a_denied_login_is_a_page_or_goes_to_the_application_as_configured
         if errors_to == "page":
             assert landed.status == 403
             assert "declined" in landed.text
-            assert "/bff/login" in landed.text
+            # The link begins the same login again: this provider, and the place once wished for.
+            again = "/bff/login?provider=main&amp;return_to=%2Fpublic%2Fhome"
+            assert f'href="{again}"' in landed.text
         else:
             assert browser.url == f"{ORIGIN}/public/home?auth_error=access_denied"
 
@@ -270,6 +273,33 @@ async def test_a_page_that_needs_a_session_sends_the_person_to_log_in_and_back_a
     assert landed.status == 200
     assert browser.url == f"{ORIGIN}/api/report?year=2026"
     assert len(world.provider.authorizations) == 1
+
+
+async def test_a_page_no_login_may_return_to_still_leads_to_the_login() -> None:
+    """Longer than any return_to may be: the person logs in and lands at home, not on an error."""
+    world = World()
+    browser = world.browser()
+    answer = await browser.load(f"{ORIGIN}/api/report?{'x' * 3000}")
+    assert answer.status == 303
+    assert answer.one("location") == "/bff/login"
+
+
+async def test_a_login_that_restarts_in_vain_offers_the_way_that_was_wished_for() -> None:
+    world = World()
+    browser = world.browser()
+    started = await browser.load(f"{ORIGIN}/bff/login?return_to=/public/home")
+    for _ in range(2):  # too slow at the provider, twice
+        at_provider = await browser.load(started.one("location") or "")
+        world.clock.advance(660)
+        hop = await browser.load(at_provider.one("location") or "", site="cross-site")
+        resume = re.search(r'url=(/bff/login\?resume=[^"]*)', hop.text)
+        assert resume is not None
+        started = await browser.load(f"{ORIGIN}{resume[1]}", site="same-origin")
+    assert started.status == 400
+    assert "state.expired" in started.text
+    again = "/bff/login?provider=main&amp;return_to=%2Fpublic%2Fhome"
+    assert f'href="{again}"' in started.text
+    assert world.store.live_sessions() == {}
 
 
 async def test_a_fetch_without_a_session_is_told_and_never_moved_a10() -> None:

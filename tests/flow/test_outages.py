@@ -3,7 +3,6 @@
 import pytest
 
 from gateway.errors import Code, Unavailable
-from tests.support.asgi import call
 from tests.support.world import SESSION, World, settings_of
 
 ROUTES = [("GET", "/api/x"), ("GET", "/bff/session"), ("GET", "/bff/sessions"), ("GET", "/maybe/x")]
@@ -45,11 +44,11 @@ async def test_public_routes_do_not_notice() -> None:
 
 async def test_readiness_follows_the_store_and_liveness_does_not() -> None:
     world = World()
-    assert (await call(world.gateway.admin, "GET", b"/readyz")).status == 200
+    assert (await world.admin(b"/readyz")).status == 200
     world.store.down = True
-    assert (await call(world.gateway.admin, "GET", b"/readyz")).status == 503
-    assert (await call(world.gateway.admin, "GET", b"/livez")).status == 200
-    metrics = await call(world.gateway.admin, "GET", b"/metrics")
+    assert (await world.admin(b"/readyz")).status == 503
+    assert (await world.admin(b"/livez")).status == 200
+    metrics = await world.admin(b"/metrics")
     assert b"gateway_security_events" in metrics.body
 
 
@@ -143,9 +142,9 @@ async def test_a_protection_that_is_switched_off_is_shown_wherever_operators_loo
         "dangerously_allow_insecure_cookies": True,
     }
     world = World(settings_of(changes))
-    ready = (await call(world.gateway.admin, "GET", b"/readyz")).json()
+    ready = (await world.admin(b"/readyz")).json()
     assert ready["protections_switched_off"] == ["dangerously_allow_insecure_cookies"]
-    metrics = (await call(world.gateway.admin, "GET", b"/metrics")).text
+    metrics = (await world.admin(b"/metrics")).text
     name = "gateway_protection_switched_off"
     assert f'{name}{{setting="dangerously_allow_insecure_cookies"}} 1.0' in metrics
     assert "dangerously_allow_insecure_cookies" in world.audit("configuration.loaded")[0]["note"]

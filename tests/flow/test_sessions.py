@@ -53,3 +53,15 @@ async def test_an_optional_route_serves_everybody_and_knows_who_is_logged_in() -
     world.store.lose_everything()
     assert (await browser.fetch("/maybe/x")).status == 200
     assert world.api.sent(b"authorization") == []
+
+
+async def test_the_list_tells_both_ends_of_a_session() -> None:
+    world = World()
+    browser = await world.logged_in()
+    world.clock.advance(300)
+    (listed,) = (await browser.fetch("/bff/sessions")).json()["sessions"]
+    assert listed["current"] is True
+    assert listed["expires_in"] == 43200 - 300
+    assert listed["idle_expires_in"] == 1800 - 300  # looking at the list is not use (A8)
+    assert listed["last_seen"] == listed["created_at"]
+    assert listed["address"] == "203.0.113.7"

@@ -139,6 +139,10 @@ class World:
         """Exactly these octets, no browser's manners."""
         return await call(self.gateway.public, method, target, headers, body, peer=peer)
 
+    async def admin(self, target: bytes) -> Answer:
+        """What the operators' listener says."""
+        return await call(self.gateway.admin, "GET", target, [(b"host", b"127.0.0.1:9090")])
+
     def audit_key(self, key: bytes) -> None:
         """Start over with another key for the log's pseudonyms."""
         self.ring.audit_key = key

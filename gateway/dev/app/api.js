@@ -38,6 +38,10 @@ async function run(result, method, path, { body, stream } = {}) {
   result.replaceChildren(line, h("p", { class: "soft" }, "Waiting …"), output);
   const onChunk = stream ? (text) => { output.textContent = text; } : undefined;
   const answer = await request(method, path, { body, onChunk });
+  if (!output.isConnected) { // a newer call has taken the place
+    settle(answer);
+    return;
+  }
   const tone = answer.status >= 200 && answer.status < 300 ? "good" : answer.status === 403 ? "warn" : "bad";
   line.append(
     h("span", { class: `badge ${tone}` }, answer.status || "no answer"),

@@ -76,7 +76,7 @@ export function proofPanel() {
     verdict,
     list,
     h("p", { class: "soft small" },
-      "The session cookie exists, but it is HttpOnly: no script can read it. Tokens stay at the gateway."),
+      "A session cookie is HttpOnly: no script can read it. Tokens stay at the gateway."),
     button("Look again", update, "quiet"),
   );
 }

@@ -106,7 +106,7 @@ export function clockPanel() {
   };
   const panel = card("clock", "Session clock", idle.element, absolute.element,
     h("p", { class: "soft small" },
-      "Every call to the API sets the first one back to its start. ",
+      "A call to the API sets the first one back to its start, at most once a minute. ",
       "Looking at the session, as this page does every 15 seconds, does not."),
     button("Look now", refresh, "quiet"));
   let started = false;

@@ -38,7 +38,7 @@ function row(one, end) {
     one.address,
     `started ${ago(one.created_at)}`,
     `active ${ago(one.last_seen)}`,
-    `ends in ${roughly(one.expires_in)}`,
+    `ends in ${roughly(Math.min(one.expires_in, one.idle_expires_in))}`,
   ];
   const stop = button("End", () => end(`/bff/sessions/${encodeURIComponent(one.session_id)}`), "quiet");
   stop.setAttribute("aria-label", label);
