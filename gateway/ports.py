@@ -47,6 +47,18 @@ class StoredRecord:
     sealed: bytes
 
 
+class Changes(Protocol):
+    """Told what others (and we) change in the store, while the link holds (design: coherence)."""
+
+    def changed(self, lookup: LookupId) -> None:
+        """The record under this id was written, deleted or ran out; forget copies of it."""
+        ...
+
+    def everything(self) -> None:
+        """The link was lost, made anew, or the store was emptied; forget every copy."""
+        ...
+
+
 class SessionStore(Protocol):
     """Sealed sessions by lookup id. There is no `set`: nothing revives an ended session (D6).
 
@@ -95,6 +107,17 @@ class SessionStore(Protocol):
 
     async def claim(self, name: str, *, ttl: float) -> bool:
         """Return True for exactly one caller per name until `ttl` is over (one-time use, E4)."""
+        ...
+
+    def watch(self, changes: Changes) -> None:
+        """Tell of every change from now on; call once, before the first read."""
+        ...
+
+    def is_watched(self) -> bool:
+        """Whether every change of more than a second ago has been told: copies may be used.
+
+        Proven by traffic on the link, not assumed; costs no more than a comparison.
+        """
         ...
 
     async def ping(self) -> None:
@@ -205,15 +228,79 @@ class AuditLog(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class UpstreamAnswer:
-    """An upstream's final answer; the caller must exhaust or `aclose()` the body."""
+    """An upstream's final answer.
+
+    The body is octets when all of it was there at once; of a `Stream` the caller must reach the
+    end or `aclose()` it.
+    """
 
     status: int
     fields: Fields
-    body: Stream
+    body: bytes | Stream
+
+
+class WireEnd(Protocol):
+    """Who listens to a `Wire`. Calls come from the event loop, must be quick and must not raise."""
+
+    def received(self, octets: bytes) -> None:
+        """Octets have come in."""
+        ...
+
+    def lost(self) -> None:
+        """Nothing more will come, and nothing more can be sent. Called once."""
+        ...
+
+    def may_write(self, *, now: bool) -> None:
+        """The wire's buffer is full (False) or has drained (True): back-pressure."""
+        ...
+
+
+class Wire(Protocol):
+    """A connection that has ceased to be HTTP (101): octets both ways (RFC 9110 section 7.8)."""
+
+    def attach(self, end: WireEnd) -> None:
+        """Name the listener; it is first told of octets that came right behind the handshake."""
+        ...
+
+    def write(self, octets: bytes) -> None:
+        """Send, or buffer; does nothing once the wire is lost."""
+        ...
+
+    def pause(self) -> None:
+        """Read nothing more until `resume`."""
+        ...
+
+    def resume(self) -> None:
+        """Undo `pause`."""
+        ...
+
+    def close(self) -> None:
+        """Send what is buffered, then close; `lost` follows."""
+        ...
+
+    def abort(self) -> None:
+        """Close at once; `lost` follows."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Upgraded:
+    """An upstream's 101: its fields as they came, and the wire it leaves behind."""
+
+    fields: Fields
+    wire: Wire
 
 
 class Upstream(Protocol):
     """HTTP to APIs: no redirects, no cookies, no decoding, fields and repeats kept in order."""
+
+    async def upgrade(self, request: UpstreamRequest) -> Upgraded | UpstreamAnswer:
+        """Ask for another protocol on a connection of its own; Connection and Upgrade are sent.
+
+        `request.fields` hold an Upgrade line; Connection is the adapter's. Returns the final
+        answer if it is anything but 101. Raises as `send`.
+        """
+        ...
 
     async def send(self, request: UpstreamRequest, body: Body | None) -> UpstreamAnswer:
         """Send, streaming the body, and return once the final answer's fields are in.

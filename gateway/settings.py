@@ -66,10 +66,27 @@ class EmbeddedStore:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Sizes in octets. Without `max_body_bytes` each upstream decides for itself."""
+    """What a client may send, and how slowly. Sizes in octets, times in seconds.
 
+    Without `max_body_bytes` each upstream decides for itself. `header_timeout` is absolute, from a
+    request's first octet (or the connection's beginning) to its last header field; `body_idle` is
+    the longest pause within a body, `body_total` holds for all of it; `keepalive` is how long a
+    connection may lie idle; `write_idle` how long a client may take no octet of an answer.
+    `max_connections` is per worker.
+    """
+
+    max_target_bytes: int = 16384
     max_header_bytes: int = 65536
+    max_header_count: int = 256
     max_body_bytes: int | None = None
+    header_timeout: float = 10.0
+    body_idle: float = 30.0
+    body_total: float | None = None
+    write_idle: float = 60.0
+    keepalive: float = 75.0
+    max_connections: int = 10000
+    shutdown_grace: float = 30.0
+    max_message_bytes: int = 1048576  # of a WebSocket
 
 
 class LogFormat(StrEnum):

@@ -15,7 +15,7 @@ import httpx2
 from gateway.adapters.tls import client_context
 from gateway.edge.messages import Body, UpstreamRequest
 from gateway.errors import Code, Unavailable
-from gateway.ports import UpstreamAnswer
+from gateway.ports import Upgraded, UpstreamAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class HttpxUpstream:
         """Send one request; see the port."""
         outgoing = httpx2.Request(
             request.method,
-            request.origin,
+            request.group.origin,
             headers=list(request.fields),
             content=body,
             extensions={"target": request.target, "timeout": self._timeout},
@@ -64,6 +64,10 @@ class HttpxUpstream:
             response = await self._transport.handle_async_request(outgoing)
         fields = tuple((name.lower(), value) for name, value in response.headers.raw)
         return UpstreamAnswer(response.status_code, fields, _Answer(response))
+
+    async def upgrade(self, _: UpstreamRequest) -> Upgraded | UpstreamAnswer:
+        """See the port."""
+        raise Unavailable(Code.UPSTREAM_PROTOCOL, note="upgrades are not spoken")
 
     async def aclose(self) -> None:
         """Close every connection."""

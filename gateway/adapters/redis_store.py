@@ -34,7 +34,7 @@ from gateway.adapters.redis_scripts import Layout, Script, Step, unpack
 from gateway.adapters.shielded import NotAnswered, Shielded
 from gateway.adapters.tls import client_context
 from gateway.errors import Code, Unavailable
-from gateway.ports import IndexName, LookupId, StoredRecord
+from gateway.ports import Changes, IndexName, LookupId, StoredRecord
 from gateway.secret import Password, StoreUrl
 
 T = TypeVar("T")
@@ -131,6 +131,14 @@ class RedisStore:
     async def claim(self, name: str, *, ttl: float) -> bool:
         """See the port."""
         return await self._do(partial(self._one, self._layout.claim(name, ttl))) is not None
+
+    def watch(self, changes: Changes) -> None:
+        """See the port."""
+        self._changes = changes
+
+    def is_watched(self) -> bool:
+        """See the port."""
+        return False
 
     async def ping(self) -> None:
         """See the port."""

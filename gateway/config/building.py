@@ -17,9 +17,10 @@ from gateway.config.network import (
 from gateway.config.providers import asked_scopes, build_clients
 from gateway.config.reading import Sections
 from gateway.config.references import References
-from gateway.config.routes import Surroundings, build_routes
+from gateway.config.routes import build_routes
 from gateway.config.sections import LoginSection, SessionSection
 from gateway.config.store import build_store
+from gateway.config.upstreams import Surroundings
 from gateway.edge.cookies import CookiePolicy, SameSite
 from gateway.edge.host import PublicOrigin
 from gateway.edge.return_to import check_return_to
@@ -69,7 +70,7 @@ def build_settings(
         routes=build_routes(sections.routes, surroundings),
         login=_login(sections.login, origin, report),
         errors_to=ErrorsTo(sections.login.errors_to),
-        limits=Limits(sections.limits.max_header_bytes, sections.limits.max_body_bytes),
+        limits=Limits(**dict(sections.limits)),
         back_channel=_back_channel(sections, references),
         log=Log(sections.log.level, LogFormat(sections.log.format)),
         dangers=_dangers(basics, report),

@@ -5,7 +5,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from gateway.config.section import Line, Section
+from gateway.config.section import Line
+from gateway.config.upstream_section import UpstreamKeys
 from gateway.config.values import Choice
 from gateway.edge.routes import Access, TokenKind
 
@@ -29,7 +30,7 @@ MethodName = Annotated[
 ]
 
 
-class RouteSection(Section):
+class RouteSection(UpstreamKeys):
     """One rule: which requests go where, and who may send them."""
 
     explained: ClassVar[Mapping[str, str]] = {
@@ -44,11 +45,6 @@ class RouteSection(Section):
         description="The route covers this path and everything below it. The longest path wins. "
         "Plain: no `%`, no dot segments, no `//`.",
         examples=["/api/example/"],
-    )
-    upstream: Line | None = Field(
-        default=None,
-        description="The API behind: `http[s]://HOST[:PORT][/PATH]`. Its path takes the place of "
-        "the route's path. Either this or `static`.",
     )
     static: Line | None = Field(
         default=None,

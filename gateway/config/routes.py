@@ -2,14 +2,12 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from gateway.config.findings import Path, Report
-from gateway.config.network import Place
-from gateway.config.references import References
 from gateway.config.route_section import RouteSection
+from gateway.config.upstream_section import UpstreamKeys
+from gateway.config.upstreams import PLAIN_PATH, Surroundings, build_group
 from gateway.edge.cookies import allowed_set_cookie
-from gateway.edge.host import parse_public_origin
 from gateway.edge.routes import Access, Route, RouteTable, TokenKind, ToStatic, ToUpstream
 from gateway.edge.target import parse_target
 from gateway.errors import Refused
@@ -17,22 +15,13 @@ from gateway.web.site import BASE
 
 _ALL_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _STATIC_METHODS = frozenset({"GET"})
-_UPSTREAM_ONLY = ("token", "scopes", "pass_cookies", "pass_set_cookies")
+_UPSTREAM_ONLY = (
+    *("token", "scopes", "pass_cookies", "pass_set_cookies"),
+    *(key for key in UpstreamKeys.model_fields if key != "upstream"),
+)
 
-_PATH = re.compile(r"/[A-Za-z0-9/._~!$&'()+,=:@-]*")  # RFC 3986 `pchar` without %, ; and *
 _SCOPE = re.compile(r"[!#-\[\]-~]+")
 _COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What routes are checked against: our own listeners, the scopes providers are asked for."""
-
-    own: tuple[Place, ...]
-    asked_scopes: frozenset[str]
-    references: References
-    report: Report
 
 
 def build_routes(
@@ -67,7 +56,7 @@ def path_fault(path: str) -> str | None:
         canonical = parse_target(path.encode(), authority_expected=b"").canonical
     except Refused as refused:
         return f"is not a plain path: {refused.note}"
-    if canonical != path or not _PATH.fullmatch(path):
+    if canonical != path or not PLAIN_PATH.fullmatch(path):
         return "must be plain: no %, no ;, no query, no double slashes, no brackets, no spaces"
     if f"{path.lower()}/".startswith(f"{BASE}/"):
         return f"lies under {BASE}, where the gateway's own endpoints are"
@@ -93,18 +82,19 @@ def _destination(
     if section.static is not None:
         return _to_static(section, section.static, path, around)
     _check_rules(section, path, around)
-    place = _upstream(section.upstream or "", (*path, "upstream"), around)
-    if place is None:
+    built = build_group(section, path, around)
+    if built is None:
         return None
-    origin, base_path = place
+    group, base_path = built
     token = TokenKind.NONE if _access(section) is Access.PUBLIC else TokenKind.USER
     return ToUpstream(
-        origin=origin,
+        group=group,
         base_path=base_path,
         token=TokenKind(section.token or token),
         scopes=frozenset(section.scopes),
         pass_cookies=frozenset(section.pass_cookies),
         pass_set_cookies=frozenset(section.pass_set_cookies),
+        websocket=section.websocket,
     )
 
 
@@ -171,47 +161,3 @@ def _check_cookie(name: str, place: Path, report: Report) -> None:
         report.error(place, "is not the name of a cookie")
     elif not allowed_set_cookie(f"{name}=".encode(), frozenset({name})):
         report.error(place, "is a cookie of the gateway's own (A7, B16)")
-
-
-def _upstream(text: str, place: Path, around: Surroundings) -> tuple[str, bytes] | None:
-    """Return origin and base path of an upstream; None after a finding."""
-    wrong = _url_fault(text)
-    if wrong is None:
-        scheme, _, rest = text.partition("://")
-        authority, slash, base_path = rest.partition("/")
-        try:
-            host = parse_public_origin(f"https://{authority}").host
-        except ValueError as trouble:
-            wrong = str(trouble)
-        else:
-            default = _DEFAULT_PORTS[scheme.lower()]
-            port = _port(authority) or default
-            if not any(Place(host, port).is_same(own) for own in around.own):
-                shown_port = "" if port == default else f":{port}"
-                origin = f"{scheme.lower()}://{host}{shown_port}"
-                return origin, (slash + base_path or "/").encode()
-            wrong = "is this gateway itself: requests would go round in circles (K9)"
-    around.report.error(place, wrong)
-    return None
-
-
-def _port(authority: str) -> int | None:
-    """Return the port that stands in a valid authority."""
-    _, colon, digits = authority.rpartition("]")[2].rpartition(":")
-    return int(digits) if colon else None
-
-
-def _url_fault(text: str) -> str | None:
-    scheme, separator, rest = text.partition("://")
-    if not separator or scheme.lower() not in _DEFAULT_PORTS:
-        hint = "; WebSockets go over http and https too" if scheme in ("ws", "wss") else ""
-        return f"must begin with http:// or https://{hint}"
-    if "?" in rest or "#" in rest:
-        return "has no query and no fragment; every request brings its own"
-    slash = rest.find("/")
-    base_path = rest[slash:] if slash >= 0 else "/"
-    if not _PATH.fullmatch(base_path) or "//" in base_path:
-        return "its path must be plain: no %, no ;, no double slashes"
-    if {".", ".."}.intersection(base_path.split("/")):
-        return "its path must have no dot segments"
-    return None

@@ -176,13 +176,48 @@ class LoginSection(Section):
 
 
 class LimitsSection(Section):
-    """How large requests may be."""
+    """How large requests may be, and how slow clients."""
 
+    max_target_bytes: Annotated[int, Size("8000B", "1MiB")] = Field(
+        default=16384, description="The path and query of a request; never less than 8000 (K10)."
+    )
     max_header_bytes: Annotated[int, Size("16KiB", "1MiB")] = Field(
         default=65536, description="All header fields of a request together."
     )
+    max_header_count: Annotated[int, Field(ge=32, le=10000)] = Field(
+        default=256, description="Header fields of a request, by number."
+    )
     max_body_bytes: Annotated[int | None, Size("1B", "1048576GiB")] = Field(
         default=None, description="A request's body. Without it each upstream decides for itself."
+    )
+    max_message_bytes: Annotated[int, Size("1KiB", "1GiB")] = Field(
+        default=1048576, description="One message of a WebSocket, either way; larger ones end it."
+    )
+    header_timeout: Annotated[float, Duration("1s", "5m")] = Field(
+        default=10.0,
+        description="How long a client may take to send the header of a request, however busily "
+        "it sends.",
+    )
+    body_idle: Annotated[float, Duration("1s", "1h")] = Field(
+        default=30.0, description="The longest pause while a client sends a body."
+    )
+    body_total: Annotated[float | None, Duration("1s", "7d")] = Field(
+        default=None, description="How long a client may take to send a whole body."
+    )
+    write_idle: Annotated[float, Duration("1s", "1h")] = Field(
+        default=60.0, description="How long a client may take nothing of an answer sent to it."
+    )
+    keepalive: Annotated[float, Duration("1s", "1h")] = Field(
+        default=75.0,
+        description="How long a connection may lie idle between two requests. Longer than the "
+        "load balancer's own, or requests are lost in between.",
+    )
+    max_connections: Annotated[int, Field(ge=10, le=1000000)] = Field(
+        default=10000, description="Connections of clients to one worker."
+    )
+    shutdown_grace: Annotated[float, Duration("0s", "1h")] = Field(
+        default=30.0,
+        description="How long requests under way may go on when the gateway is told to stop.",
     )
 
 

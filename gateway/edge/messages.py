@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gateway.edge.upstream_group import UpstreamGroup
+
 Field = tuple[bytes, bytes]
 Fields = tuple[Field, ...]
 Body = AsyncIterator[bytes]
@@ -60,11 +62,11 @@ class BrowserRequest:
 class UpstreamRequest:
     """A request to an API, ready to send: every field below is ours or was allowed by rule.
 
-    `origin` is scheme, host and port from configuration; `target` is the origin-form bytes.
+    `group` is from configuration: which servers may get it; `target` is the origin-form bytes.
     """
 
     method: str
-    origin: str
+    group: UpstreamGroup
     target: bytes
     fields: Fields = field(repr=False)  # the bearer token among them
 

@@ -13,6 +13,7 @@ from gateway.edge.host import PublicOrigin
 from gateway.edge.messages import BrowserRequest, Field, Fields, UpstreamRequest
 from gateway.edge.routes import Route, TokenKind, ToUpstream
 from gateway.edge.target import Target, parse_target
+from gateway.edge.upstream_group import UpstreamGroup
 from gateway.errors import Code, Refused, Unavailable
 from gateway.secret import AccessToken
 
@@ -94,7 +95,7 @@ def outgoing(  # noqa: PLR0913 - each is a separate fact, and bundling them woul
     ours.append((b"x-request-id", request_id.encode("ascii")))
     return UpstreamRequest(
         method=request.method,
-        origin=to.origin,
+        group=to.group,
         target=upstream_target(route, target),
         fields=(
             (b"host", to.origin.partition("://")[2].encode("ascii")),
@@ -145,14 +146,8 @@ def returning(
 
 def upstream_hosts(routes: Iterable[Route]) -> frozenset[bytes]:
     """Return the hosts that no answer may name: those of every route's upstream."""
-    found = set()
-    for route in routes:
-        if isinstance(route.to, ToUpstream):
-            scheme, authority = route.to.origin.encode("ascii").split(b"://")
-            place = _place(scheme, authority)
-            if place is not None:
-                found.add(place[1])
-    return frozenset(found)
+    groups = [route.to.group for route in routes if isinstance(route.to, ToUpstream)]
+    return frozenset(host for group in groups for _, host, _ in _places(group))
 
 
 def public_location(
@@ -177,15 +172,13 @@ def public_location(
         if value.startswith(b"/"):
             return _public_path(value, route, to)
         return None if _SCHEME.match(value) else value
-    scheme, authority = to.origin.encode("ascii").split(b"://")
-    upstream = _place(scheme, authority)
-    place = _place((url[1] or scheme).lower(), url[2])
+    places = _places(to.group)
+    place = _place((url[1] or to.origin.partition(":")[0].encode()).lower(), url[2])
     if place is None:
         return None
-    if place == upstream:
+    if place in places:
         return _public_path(url[3], route, to)
-    inner = {upstream[1]} if upstream is not None else set()
-    is_internal = place[1] in inner | internal_hosts
+    is_internal = place[1] in internal_hosts | {inner[1] for inner in places}
     return None if is_internal and place[1] != origin.host.encode("ascii") else value
 
 
@@ -206,6 +199,12 @@ def _public_path(value: bytes, route: Route, to: ToUpstream) -> bytes | None:
     if public.startswith(b"//"):
         return None  # it would name another authority (an open redirect)
     return (public if public.startswith(b"/") else b"/" + public) + hash_mark + fragment
+
+
+def _places(group: UpstreamGroup) -> frozenset[_Place]:
+    parts = [origin.encode("ascii").split(b"://") for origin in group.origins]
+    found = [_place(scheme, authority) for scheme, authority in parts]
+    return frozenset(place for place in found if place is not None)
 
 
 def _place(scheme: bytes, authority: bytes) -> _Place | None:

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from gateway.edge.messages import Field
 from gateway.edge.target import Target, parse_target
+from gateway.edge.upstream_group import UpstreamGroup
 from gateway.errors import Code, Refused
 
 
@@ -33,16 +34,22 @@ class TokenKind(StrEnum):
 class ToUpstream:
     """The fixed place requests of a route go to (RFC 10017 section 6.1.3.6).
 
-    `origin` is `scheme://host[:port]`, lower case. `base_path` takes the place of the route's own
-    path. The two sets name the cookies allowed towards and from the upstream.
+    `base_path` takes the place of the route's own path. The two sets name the cookies allowed
+    towards and from the upstream. `websocket` lets WebSocket handshakes pass.
     """
 
-    origin: str
+    group: UpstreamGroup
     base_path: bytes
     token: TokenKind
     scopes: frozenset[str] = frozenset()
     pass_cookies: frozenset[str] = frozenset()
     pass_set_cookies: frozenset[str] = frozenset()
+    websocket: bool = False
+
+    @property
+    def origin(self) -> str:
+        """`scheme://host[:port]`, lower case, of the group's first server."""
+        return self.group.origin
 
 
 @dataclass(frozen=True, slots=True)

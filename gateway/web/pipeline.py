@@ -146,7 +146,8 @@ class Pipeline:
                 internal_hosts=self._internal_hosts,
             )
         except GatewayError:
-            await answer.body.aclose()  # or its connection would be lost to the pool
+            if not isinstance(answer.body, bytes):
+                await answer.body.aclose()  # or its connection would be lost to the pool
             raise
         mine = (b"x-request-id", caller.request_id.encode())
         return Reply(answer.status, (*fields, mine), answer.body)

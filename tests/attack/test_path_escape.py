@@ -126,7 +126,7 @@ async def test_what_is_accepted_arrives_octet_for_octet_k5(rest: bytes) -> None:
     status = await ask(world, browser.cookies["__Host-Http-session"].value, b"/api/" + rest)
     assert status == 200
     assert world.api.received[0].target == b"/v1/" + rest
-    assert world.api.received[0].origin == "http://api.internal:8080"
+    assert world.api.received[0].group.origin == "http://api.internal:8080"
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ from collections.abc import AsyncGenerator, AsyncIterator
 import pytest
 
 from gateway.adapters.httpx_upstream import HttpxUpstream, UpstreamSettings
-from gateway.edge.messages import Body, Fields, UpstreamRequest
+from gateway.edge.messages import Body, Fields, Stream, UpstreamRequest
+from gateway.edge.upstream_group import UpstreamGroup
 from gateway.errors import Code, Unavailable
-from gateway.ports import Upstream
+from gateway.ports import Upstream, UpstreamAnswer
 from tests.support.processes import free_port
 from tests.support.raw_upstream import RawUpstream, raw_upstream
 
@@ -34,17 +35,27 @@ def request(
     server: RawUpstream, target: bytes = b"/x", method: str = "GET", fields: Fields = ()
 ) -> UpstreamRequest:
     host = server.origin.removeprefix("http://").encode()
-    return UpstreamRequest(method, server.origin, target, ((b"host", host), *fields))
+    return UpstreamRequest(
+        method, UpstreamGroup((server.origin,)), target, ((b"host", host), *fields)
+    )
 
 
 async def answered(
     upstream: Upstream, what: UpstreamRequest, body: Body | None = None
 ) -> tuple[int, Fields, bytes]:
     answer = await upstream.send(what, body)
+    if isinstance(answer.body, bytes):
+        return answer.status, answer.fields, answer.body
     try:
         return answer.status, answer.fields, b"".join([piece async for piece in answer.body])
     finally:
         await answer.body.aclose()
+
+
+def stream_of(answer: UpstreamAnswer) -> Stream:
+    """The body of an answer that cannot have been there at once."""
+    assert not isinstance(answer.body, bytes)
+    return answer.body
 
 
 async def pieces(*parts: bytes) -> AsyncGenerator[bytes, None]:
@@ -156,7 +167,7 @@ async def test_the_answer_begins_before_it_ends(upstream: Upstream, server: RawU
 
     server.answer = slowly
     answer = await upstream.send(request(server), None)
-    body = aiter(answer.body)
+    body = aiter(stream_of(answer))
     assert await anext(body) == b"first"
     gate.set()
     assert [piece async for piece in body] == [b"last"]
@@ -174,14 +185,16 @@ async def test_closing_the_body_closes_the_exchange_m14(
 
     server.answer = for_ever
     answer = await upstream.send(request(server), None)
-    await anext(aiter(answer.body))
-    await answer.body.aclose()
+    await anext(aiter(stream_of(answer)))
+    await stream_of(answer).aclose()
     await asyncio.wait_for(server.lost.wait(), 5)
 
 
 async def test_nobody_there_is_said_so_m13(upstream: Upstream) -> None:
     port = free_port()
-    what = UpstreamRequest("GET", f"http://127.0.0.1:{port}", b"/", ((b"host", b"x"),))
+    what = UpstreamRequest(
+        "GET", UpstreamGroup((f"http://127.0.0.1:{port}",)), b"/", ((b"host", b"x"),)
+    )
     with pytest.raises(Unavailable) as failure:
         await upstream.send(what, None)
     assert failure.value.code is Code.UPSTREAM_CONNECT
@@ -244,7 +257,7 @@ async def test_half_an_answer_never_looks_whole_m12(
     server.answer = half
     answer = await upstream.send(request(server), None)
     with pytest.raises(Unavailable) as failure:
-        _ = [piece async for piece in answer.body]
+        _ = [piece async for piece in stream_of(answer)]
     assert failure.value.code is Code.UPSTREAM_PROTOCOL
 
 
@@ -272,7 +285,7 @@ async def test_a_full_pool_is_said_so_and_recovers(upstream: Upstream, server: R
         await upstream.send(request(server), None)
     assert failure.value.code is Code.UPSTREAM_OVERLOADED
     for answer in held:
-        await answer.body.aclose()
+        await stream_of(answer).aclose()
     server.answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
     assert (await answered(upstream, request(server)))[0] == 200
 

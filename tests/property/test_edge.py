@@ -23,6 +23,7 @@ from gateway.edge.rewrite import outgoing, public_location, refuse_tokens, upstr
 from gateway.edge.routes import Access, Route, RouteTable, TokenKind, ToUpstream
 from gateway.edge.target import parse_target
 from gateway.edge.trace import request_id
+from gateway.edge.upstream_group import UpstreamGroup
 from gateway.errors import Refused, Unavailable
 from gateway.secret import AccessToken
 
@@ -31,9 +32,19 @@ EXAMPLES = settings(max_examples=200, deadline=None)
 ORIGIN = PublicOrigin("https", "app.example.com", 443)
 OURS = b"app.example.com"
 POLICY = ForwardedPolicy((ip_network("10.0.0.0/8"),))
-TO = ToUpstream("http://orders:8080", b"/v1/", TokenKind.USER, pass_cookies=frozenset({"a", "b"}))
+TO = ToUpstream(
+    UpstreamGroup(("http://orders:8080",)),
+    b"/v1/",
+    TokenKind.USER,
+    pass_cookies=frozenset({"a", "b"}),
+)
 ORDERS = Route("/api/orders/", Access.SESSION, frozenset({"GET"}), TO)
-ROOT = Route("/", Access.PUBLIC, frozenset({"GET"}), ToUpstream("http://spa", b"/", TokenKind.NONE))
+ROOT = Route(
+    "/",
+    Access.PUBLIC,
+    frozenset({"GET"}),
+    ToUpstream(UpstreamGroup(("http://spa",)), b"/", TokenKind.NONE),
+)
 ADMIN = Route("/api/orders/admin", Access.SESSION, frozenset({"GET"}), TO)
 TABLE = RouteTable([ROOT, ORDERS, ADMIN])
 

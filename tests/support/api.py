@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from gateway.edge.messages import Body, Fields, UpstreamRequest
 from gateway.errors import Unavailable
-from gateway.ports import UpstreamAnswer
+from gateway.ports import Upgraded, UpstreamAnswer
 
 
 class FakeBody:
@@ -46,6 +46,9 @@ class FakeApi:
         if self.failure is not None:
             raise self.failure
         return UpstreamAnswer(self.status, self.fields, FakeBody(self))
+
+    async def upgrade(self, request: UpstreamRequest) -> Upgraded | UpstreamAnswer:
+        return await self.send(request, None)
 
     def sent(self, name: bytes) -> list[bytes]:
         """The values of a field in the latest request."""

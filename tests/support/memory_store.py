@@ -6,7 +6,7 @@ It passes the same contract suite as the store on Redis.
 from collections.abc import Sequence
 
 from gateway.errors import Code, Unavailable
-from gateway.ports import Clock, IndexName, LookupId, StoredRecord
+from gateway.ports import Changes, Clock, IndexName, LookupId, StoredRecord
 from tests.support.clock import TurnableClock
 
 
@@ -81,6 +81,12 @@ class MemoryStore:
             return False
         self._claims[name] = self._clock.now() + ttl
         return True
+
+    def watch(self, changes: Changes) -> None:
+        self._changes = changes
+
+    def is_watched(self) -> bool:
+        return False
 
     async def ping(self) -> None:
         self._count(reads=1)

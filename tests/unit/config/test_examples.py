@@ -42,7 +42,8 @@ def surroundings(tmp_path: Path) -> Path:
     for name, content in (("gateway-key", key("file")), ("partner-key.pem", PEM)):
         (tmp_path / "secrets" / name).write_text(content)
         (tmp_path / "secrets" / name).chmod(0o600)
-    (tmp_path / "ca.pem").write_text("")
+    for name in ("ca.pem", "gateway.pem", "gateway.key"):
+        (tmp_path / name).write_text("")
     return tmp_path
 
 

@@ -6,6 +6,13 @@ import pytest
 
 from gateway.config.route_section import CONTENT_SECURITY_POLICY
 from gateway.edge.routes import Access, Route, RouteTable, TokenKind, ToStatic, ToUpstream
+from gateway.edge.upstream_group import (
+    HealthCheck,
+    PoolLimits,
+    Timeouts,
+    UpstreamGroup,
+    UpstreamTls,
+)
 from tests.unit.config.documents import ABSENT, check, errors, message, settings, warnings
 
 FIRST = "routes.0."
@@ -31,7 +38,7 @@ def test_a_route_to_an_api_asks_for_a_session_and_sends_the_token() -> None:
     route = first()
     assert (route.path, route.access) == ("/api/", Access.SESSION)
     assert route.methods == {"GET", "POST", "PUT", "PATCH", "DELETE"}
-    assert route.to == ToUpstream("http://api:9000", b"/v1/", TokenKind.USER)
+    assert route.to == ToUpstream(UpstreamGroup(("http://api:9000",)), b"/v1/", TokenKind.USER)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +103,13 @@ def test_an_upstream_is_an_origin_and_a_base_path(
         "http://\uff4cocalhost/",
         "",
         9000,
-        ["http://a", "http://b"],
+        [],
+        ["http://a", "http://b?x"],
+        ["http://a", "http://a:80/"],
+        ["http://a/v1/", "http://b/v2/"],
+        ["http://a", "https://b"],
+        ["http://a", 7],
+        ["http://a", "http://localhost:8080/"],
     ],
 )
 def test_an_upstream_that_leaves_something_open_is_refused(upstream: object) -> None:
@@ -367,3 +380,78 @@ def test_a_route_goes_to_one_place(app: Path) -> None:
 @pytest.mark.parametrize("key", ["strip_path", "prefix", "target", "auth"])
 def test_keys_of_other_products_are_explained(key: str) -> None:
     assert message({FIRST + key: "x"}) != "unknown key"
+
+
+def test_a_list_of_servers_is_one_group_whose_first_stands_for_it() -> None:
+    made = settings({FIRST + "upstream": ["http://a:1/v1/", "http://b:2/v1/"]})
+    to = made.routes[0].to
+    assert isinstance(to, ToUpstream)
+    assert to.group.origins == ("http://a:1", "http://b:2")
+    assert to.origin == "http://a:1"
+    assert to.base_path == b"/v1/"
+
+
+def test_the_terms_of_an_upstream_are_its_routes_own() -> None:
+    changes = {
+        FIRST + "connect_timeout": "1s",
+        FIRST + "header_timeout": "5s",
+        FIRST + "idle_timeout": "7s",
+        FIRST + "total_timeout": "9s",
+        FIRST + "max_connections": 3,
+        FIRST + "health_path": "/up",
+        FIRST + "health_interval": "2s",
+        FIRST + "websocket": True,
+    }
+    to = settings(changes).routes[0].to
+    assert isinstance(to, ToUpstream)
+    assert to.group.timeouts == Timeouts(1.0, 5.0, 7.0, 9.0)
+    assert to.group.limits == PoolLimits(max_connections=3)
+    assert to.group.health == HealthCheck(b"/up", 2.0)
+    assert to.group.tls is None
+    assert to.websocket
+
+
+def test_certificates_for_an_upstream_are_files_that_exist(tmp_path: Path) -> None:
+    names = ("ca_file", "client_certificate", "client_key")
+    files: dict[str, object] = {FIRST + name: f"{name}.pem" for name in names}
+    changes = {FIRST + "upstream": "https://api/", FIRST + "server_name": "API.internal", **files}
+    assert len(errors(changes, directory=tmp_path)) == 3
+    for name in names:
+        (tmp_path / f"{name}.pem").write_text("")
+    to = settings(changes, directory=tmp_path).routes[0].to
+    assert isinstance(to, ToUpstream)
+    ca_file, certificate, key = (str(tmp_path / f"{name}.pem") for name in names)
+    assert to.group.tls == UpstreamTls(ca_file, certificate, key, "api.internal")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("ca_file", "ca.pem"),
+        ("client_certificate", "c.pem"),
+        ("server_name", "api.internal"),
+        ("health_path", "up"),
+        ("health_path", "/up?x"),
+        ("health_path", "/a//b"),
+        ("connect_timeout", "0s"),
+        ("max_connections", 0),
+        ("websocket", "yes"),
+    ],
+)
+def test_a_term_that_makes_no_sense_is_named(key: str, value: object) -> None:
+    assert errors({FIRST + key: value}) == [f"routes[0].{key}"]
+
+
+def test_a_key_without_its_certificate_and_a_name_with_a_port_are_named(tmp_path: Path) -> None:
+    (tmp_path / "k.pem").write_text("")
+    changes = {FIRST + "upstream": "https://api/", FIRST + "client_key": "k.pem"}
+    assert errors(changes, directory=tmp_path) == ["routes[0].client_key"]
+    changes = {FIRST + "upstream": "https://api/", FIRST + "server_name": "api:8443"}
+    assert errors(changes) == ["routes[0].server_name"]
+
+
+def test_a_built_app_has_no_terms_of_an_upstream(tmp_path: Path) -> None:
+    (tmp_path / "dist").mkdir()
+    (tmp_path / "dist" / "index.html").write_text("")
+    changes = {FIRST + "upstream": ABSENT, FIRST + "static": "dist", FIRST + "websocket": True}
+    assert errors(changes, directory=tmp_path) == ["routes[0].websocket"]

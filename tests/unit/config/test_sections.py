@@ -225,7 +225,7 @@ def test_header_limits_stay_between_what_clients_send_and_what_memory_takes(size
 
 def test_limits_are_read_in_octets() -> None:
     made = settings({"limits": {"max_header_bytes": "32KiB", "max_body_bytes": "10MiB"}})
-    assert made.limits == Limits(32768, 10485760)
+    assert made.limits == Limits(max_header_bytes=32768, max_body_bytes=10485760)
 
 
 @pytest.mark.parametrize("level", ["INFO", "trace", 10, ""])

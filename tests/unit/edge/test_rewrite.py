@@ -15,12 +15,13 @@ from gateway.edge.rewrite import (
 )
 from gateway.edge.routes import Access, Route, TokenKind, ToStatic, ToUpstream
 from gateway.edge.target import parse_target
+from gateway.edge.upstream_group import UpstreamGroup
 from gateway.errors import Code, Refused, Unavailable
 from gateway.secret import AccessToken
 
 ORIGIN = PublicOrigin("https", "app.example.com", 443)
 TO = ToUpstream(
-    "http://orders:8080",
+    UpstreamGroup(("http://orders:8080",)),
     b"/v1/",
     TokenKind.USER,
     pass_cookies=frozenset({"a"}),
@@ -31,7 +32,7 @@ BEARER = AccessToken("the-token")
 
 
 def route(path: str, base: bytes, origin: str = "http://orders:8080") -> Route:
-    to = ToUpstream(origin, base, TokenKind.USER)
+    to = ToUpstream(UpstreamGroup((origin,)), base, TokenKind.USER)
     return Route(path, Access.SESSION, frozenset({"GET"}), to)
 
 
@@ -109,7 +110,7 @@ def test_the_upstream_gets_the_clean_fields_and_then_ours_l3() -> None:
         (b"content-length", b"5"),
         (b"connection", b"authorization, host, x-forwarded-for, via2, content-length, cookie"),
     )
-    assert (sent.method, sent.origin, sent.target) == ("GET", "http://orders:8080", b"/v1/7")
+    assert (sent.method, sent.group.origin, sent.target) == ("GET", "http://orders:8080", b"/v1/7")
     assert sent.fields == (
         (b"host", b"orders:8080"),
         (b"accept", b"*/*"),

@@ -14,9 +14,10 @@ from gateway.edge.routes import (
     check_scopes,
 )
 from gateway.edge.target import parse_target
+from gateway.edge.upstream_group import UpstreamGroup
 from gateway.errors import Code, Refused
 
-UPSTREAM = ToUpstream("http://orders:8080", b"/v1/", TokenKind.USER)
+UPSTREAM = ToUpstream(UpstreamGroup(("http://orders:8080",)), b"/v1/", TokenKind.USER)
 
 
 def route(path: str, *methods: str) -> Route:
@@ -249,7 +250,12 @@ def test_the_allow_field_lists_what_check_method_lets_through() -> None:
 
 
 def test_a_missing_scope_is_refused() -> None:
-    to = ToUpstream("http://o", b"/", TokenKind.USER, frozenset({"orders.read", "orders.write"}))
+    to = ToUpstream(
+        UpstreamGroup(("http://o",)),
+        b"/",
+        TokenKind.USER,
+        frozenset({"orders.read", "orders.write"}),
+    )
     check_scopes(to, frozenset({"openid", "orders.read", "orders.write"}))
     for granted in (frozenset[str](), frozenset({"orders.read"}), frozenset({"orders"})):
         with pytest.raises(Refused) as refused:
