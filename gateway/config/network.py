@@ -7,7 +7,7 @@ from gateway.config.document import Basics
 from gateway.config.findings import Path, Report
 from gateway.config.sections import AdminSection, ListenSection
 from gateway.edge.forwarded import ForwardedPolicy
-from gateway.edge.host import PublicOrigin, parse_public_origin
+from gateway.edge.host import PublicOrigin, is_loopback, parse_public_origin
 from gateway.settings import AdminListen, Listen
 
 # The largest networks a proxy may stand in: 10.0.0.0/8, and fc00::/7 for unique local addresses.
@@ -51,7 +51,7 @@ def build_admin(section: AdminSection, listen: Listen, report: Report) -> AdminL
     _check_address(section.host, path, report)
     if section.port == listen.port:
         report.error(("admin", "port"), "must differ from listen.port")
-    if not _is_loopback(section.host):
+    if not is_loopback(section.host):
         report.warn(
             path,
             "is not a loopback address, and this listener asks nobody for a password; make sure "
@@ -151,13 +151,6 @@ def _spelled(host: str) -> str:
     return host.lower() if address is None else address.compressed
 
 
-def _is_loopback(host: str) -> bool:
-    if host.lower() == "localhost" or host.lower().endswith(".localhost"):
-        return True
-    address = _address(host)
-    return address is not None and address.is_loopback
-
-
 def _is_here(host: str) -> bool:
     # A listener on 0.0.0.0 answers at every address of this machine, loopback included.
-    return _is_loopback(host) or _spelled(host) in ("0.0.0.0", "::")  # noqa: S104  compared, not bound
+    return is_loopback(host) or _spelled(host) in ("0.0.0.0", "::")  # noqa: S104  compared, not bound

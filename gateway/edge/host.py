@@ -5,7 +5,7 @@ The public origin comes from configuration, never from a field a stranger can wr
 
 import re
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 
 from gateway.edge.messages import BrowserRequest
 from gateway.errors import Code, Refused
@@ -96,6 +96,22 @@ def _checked_host(host: str) -> str:
         except AddressValueError:
             raise ValueError("a host that ends in a number must be an IPv4 address") from None
     return host
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a listener's host is reached from this machine only, as far as one can tell.
+
+    Of names only `localhost` and those below it are known not to lead elsewhere (RFC 6761 6.3).
+    """
+    name = host.strip("[]").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ip_address(name)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def require_our_host(

@@ -33,6 +33,7 @@ from gateway.session.trail import about
 
 _SLIDE_AT_MOST_EVERY = 60.0  # seconds; a slide is a write, and one a minute is fine enough
 _PARALLEL_LOGINS = 5.0  # seconds between two logins of one browser that count as parallel
+_JUST_NOW = 30.0  # seconds after a login in which another one would not help
 _SUPERSEDED_FOR = 120.0  # seconds a request may be on its way while another tab logs in
 
 
@@ -181,8 +182,20 @@ class Sessions:
                 keep.facts.subject,
             )
             age = keep.facts.created_at - listed.facts.created_at
-            if age > _PARALLEL_LOGINS or not same_user:
+            if abs(age) > _PARALLEL_LOGINS or not same_user:  # replicas' clocks may differ
                 await self.supersede(listed.lookup, listed.facts, caller)
+
+    async def has_just_logged_in(self, browser: str) -> bool:
+        """Whether a login in this browser made a session that is still there, moments ago."""
+        now = self.clock.now()
+        names = self.ring.index_names("browser", browser)
+        return any(
+            [
+                abs(now - listed.facts.created_at) < _JUST_NOW
+                async for listed in self._listed(names)
+                if listed.facts.browser == browser
+            ]
+        )
 
     async def end_browser(self, browser: str, caller: Caller) -> None:
         """End every session of this browser, whoever's it is: its user logs out."""

@@ -1,10 +1,11 @@
 """`/bff/session`, `/bff/sessions` and `/bff/logout`: what people do with their sessions."""
 
 from gateway.edge import cookies
+from gateway.edge.cookies import read_cookie
 from gateway.edge.headers import page_fields
-from gateway.edge.messages import Field, Fields, Reply
+from gateway.edge.messages import BrowserRequest, Field, Fields, Reply
 from gateway.edge.return_to import check_return_to
-from gateway.errors import Code, Refused
+from gateway.errors import Code, Refused, Unavailable
 from gateway.session.logout import Logout
 from gateway.session.manager import Listed, Sessions
 from gateway.session.model import Session
@@ -115,6 +116,25 @@ class Account:
         if cookie and await self._sessions.may_forget(cookie):
             return (cookies.expired_session_cookie(self._site.cookies),)
         return ()
+
+    async def would_loop(self, request: BrowserRequest) -> bool:
+        """Whether sending this page load to log in would bring it right back (B5, E19).
+
+        A browser that has just logged in and still lacks what the page needs (it drops the
+        cookie, or the token it got is dead on arrival) would log in for ever. A page load from
+        another site is excepted: it never carries the Strict cookie.
+        """
+        if request.only(b"sec-fetch-site") in (b"cross-site", b"same-site"):
+            return False
+        binding = self._sessions.ring.read_binding(
+            read_cookie(request, self._site.cookies.login_name)
+        )
+        if binding is None:
+            return False
+        try:
+            return await self._sessions.has_just_logged_in(self._sessions.ring.browser_tag(binding))
+        except Unavailable:
+            return False
 
     async def _current(self, asking: Asking) -> Session:
         cookie = asking.session_cookie()

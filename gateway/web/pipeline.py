@@ -194,7 +194,8 @@ class Pipeline:
         if failure.code is Code.SESSION_ENDED:
             cookie = read_cookie(request, self._site.cookies.session_name)
             more = (*more, *await self._account.forgetting(cookie))
-        if login_url and failure.code in _LOGIN_AT_ONCE and self._is_page_load(request):
+        at_once = login_url and failure.code in _LOGIN_AT_ONCE and self._is_page_load(request)
+        if at_once and not await self._account.would_loop(request):
             location = (b"location", self._login_and_back(request).encode())
             return Reply(303, (location, *self._page_fields, *more))
         return describe(

@@ -111,7 +111,7 @@ async def test_a_target_is_checked_where_it_is_used_however_it_was_sealed_e13(un
     assert '0;url=/"' in hop.text
     assert "evil" not in hop.text
     # The same after a denial, and on the way back from a state that does not fit.
-    resume = attempts.refused(Code.STATE_EXPIRED, attempt).resume
+    resume = attempts.refused(Code.STATE_EXPIRED, attempt, binding).resume
     landed = await browser.load(
         f"https://app.example/bff/login?resume={resume}", site="same-origin"
     )

@@ -68,7 +68,11 @@ PROTECTED = [
     "X-Auth-Request-Access-Token", "X-WebAuth-User", "DPoP", "DPoP-Nonce", "TE", "Upgrade",
     "Trailer", "Keep-Alive", "HTTP2-Settings", "Max-Forwards", "X-Request-Id", "True-Client-IP",
     "CF-Connecting-IP", "Client-Cert", "X-Middleware-Subrequest", "Front-End-Https",
-    "X-Access-Token",
+    "X-Access-Token", "OIDC_CLAIM_sub", "OIDC_access_token", "X-Vouch-User", "SM_USER", "SMUSER",
+    "X-Endpoint-API-UserInfo", "X-Apigateway-Api-Userinfo", "X-JWT-Payload", "iv-user",
+    "Shib-Identity-Provider", "X-Auth-Username", "X-Auth-Roles", "X-Auth-Subject",
+    "X-Credential-Identifier", "X-Anonymous-Consumer", "X-Id-Token", "X-ARR-ClientCert",
+    "X-Hasura-User-Id", "Fastly-Client-IP", "Fly-Client-IP", "X-Appengine-User-Email",
 ]  # fmt: skip
 
 
@@ -96,7 +100,10 @@ def test_the_framing_and_the_judged_fields_have_one_spelling_l4(name: bytes) -> 
     assert sent((name, b"5")) == ()
 
 
-@pytest.mark.parametrize("name", [b"my_field", b"x_custom", b"x-csrf-token", b"hosting", b"x-via"])
+@pytest.mark.parametrize(
+    "name",
+    [b"my_field", b"x_custom", b"x-csrf-token", b"hosting", b"x-via", b"x-auth-token", b"small"],
+)
 def test_other_names_are_the_applications_own(name: bytes) -> None:
     assert sent((name, b"1")) == ((name, b"1"),)
 
@@ -249,6 +256,7 @@ NOT_FOR_BROWSERS = [
     "Access-Control-Allow-Credentials", "Access-Control-Expose-Headers", "Alt-Svc", "Refresh",
     "Public-Key-Pins", "Public-Key-Pins-Report-Only", "WWW-Authenticate", "Set-Cookie2",
     "DPoP-Nonce", "NEL", "X-Accel-Redirect", "X-Sendfile", "X-Request-Id",
+    "Use-As-Dictionary", "Sec-Session-Registration", "Secure-Session-Registration",
 ]  # fmt: skip
 
 
