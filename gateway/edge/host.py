@@ -4,7 +4,7 @@ The public origin comes from configuration, never from a field a stranger can wr
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 
 from gateway.edge.messages import BrowserRequest
@@ -33,13 +33,17 @@ class PublicOrigin:
     scheme: str
     host: str
     port: int
+    # Host and port as a browser writes them, the default port left out; and the whole origin.
+    authority: str = field(init=False, repr=False, compare=False)
+    wire_authority: bytes = field(init=False, repr=False, compare=False)
+    wire: bytes = field(init=False, repr=False, compare=False)
 
-    @property
-    def authority(self) -> str:
-        """Host and port as a browser writes them: the default port is left out."""
-        if self.port == _DEFAULT_PORTS[self.scheme]:
-            return self.host
-        return f"{self.host}:{self.port}"
+    def __post_init__(self) -> None:
+        default = self.port == _DEFAULT_PORTS[self.scheme]
+        authority = self.host if default else f"{self.host}:{self.port}"
+        object.__setattr__(self, "authority", authority)
+        object.__setattr__(self, "wire_authority", authority.encode("ascii"))
+        object.__setattr__(self, "wire", f"{self.scheme}://{authority}".encode("ascii"))
 
     @property
     def is_secure(self) -> bool:
@@ -125,6 +129,8 @@ def require_our_host(
     Raises Refused: HOST_MALFORMED for no Host, several, or a malformed one; else HOST_MISDIRECTED.
     """
     value = request.only(b"host")
+    if value == origin.wire_authority:
+        return
     if value is None or not _HOST_FIELD.fullmatch(value):
         raise Refused(Code.HOST_MALFORMED, "Exactly one valid Host field is required.")
     host = value.decode("ascii").lower()
