@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from socket import gethostname
 
 from gateway.config.document import Basics
 from gateway.config.findings import Path, Report
@@ -129,8 +130,11 @@ class Place:
 def own_places(origin: PublicOrigin, listen: Listen, admin: AdminListen) -> tuple[Place, ...]:
     """Return every place at which the gateway itself answers (K9)."""
     further = [parse_public_origin(f"https://{host}") for host in listen.accepted_hosts]
+    ports = {origin.port, 80, 443}  # http to our own name comes back to us as a redirect
+    here = [Place(gethostname(), listen.port)] if _is_here(listen.host) else []
     return (
-        Place(origin.host, origin.port),
+        *(Place(origin.host, port) for port in sorted(ports)),
+        *here,
         Place(listen.host, listen.port),
         Place(admin.host, admin.port),
         *(Place(one.host, one.port) for one in further),

@@ -47,7 +47,8 @@ _NO_CONTROL = bytes(octet for octet in range(256) if octet == 9 or (octet > 31 a
 
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _NO_STORE: Field = (b"cache-control", b"no-store")
-_PRIVATE: Fields = (_NO_STORE, (b"vary", b"Cookie"))
+_DEPENDS_ON = (b"Cookie", b"Origin", b"Sec-Fetch-Site", b"Sec-Fetch-Mode")  # C10
+_PRIVATE: Fields = (_NO_STORE, (b"vary", b", ".join(_DEPENDS_ON)))
 _DEFAULTS: Fields = (
     (b"x-content-type-options", b"nosniff"),
     (b"cross-origin-resource-policy", b"same-origin"),  # O5
@@ -197,12 +198,11 @@ def _one_length(lines: list[_Judged]) -> bytes | None:
 def _vary(values: list[bytes], session_used: bool) -> Fields:  # noqa: FBT001 - a fact, not a mode
     if not session_used:
         return tuple((b"vary", value) for value in values)
-    if not values:
-        return ((b"vary", b"Cookie"),)
     members = [member.strip(b" \t") for value in values for member in value.split(b",")]
     members = [member for member in members if member]
-    if not any(member.lower() in (b"cookie", b"*") for member in members):
-        members.append(b"Cookie")
+    said = {member.lower() for member in members}
+    if b"*" not in said:
+        members += [member for member in _DEPENDS_ON if member.lower() not in said]
     return ((b"vary", b", ".join(members)),)
 
 
@@ -218,7 +218,7 @@ _PAGE: Fields = (
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
     _NO_STORE,
-    (b"vary", b"Cookie, Origin, Sec-Fetch-Site, Sec-Fetch-Mode"),  # C10
+    (b"vary", b", ".join(_DEPENDS_ON)),
 )
 _TWO_YEARS = 63072000
 _STRICT_TRANSPORT: Field = (b"strict-transport-security", b"max-age=%d" % _TWO_YEARS)

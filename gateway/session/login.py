@@ -93,6 +93,19 @@ class Login:
         except KeyError:
             raise Refused(Code.LOGIN_PROVIDER_UNKNOWN) from None
 
+    def wished_provider(self, wish: LoginWish) -> Provider:
+        """Return the provider a link names, by our name for it or by its issuer (E21).
+
+        An issuer nobody configured is refused: nothing is ever fetched because a link says so.
+        """
+        if wish.issuer is None:
+            return self.provider(wish.provider)
+        for provider in self._providers.values():
+            client = provider.client
+            if client.issuer == wish.issuer and wish.provider in (None, client.provider):
+                return provider
+        raise Refused(Code.LOGIN_PROVIDER_UNKNOWN)
+
     async def start(
         self,
         wish: LoginWish,
@@ -103,7 +116,7 @@ class Login:
         restarts: int = 0,
     ) -> Started:
         """Begin a login; needs the provider's metadata, nothing of it is stored."""
-        provider = self.provider(wish.provider)
+        provider = self.wished_provider(wish)
         client = provider.client
         if client.acr_values and not set(wish.acr_values) <= set(client.acr_values):
             raise Refused(Code.LOGIN_PARAMETER, "These acr_values are not among the configured.")

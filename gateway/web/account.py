@@ -10,6 +10,7 @@ from gateway.session.logout import Logout
 from gateway.session.manager import Listed, Sessions
 from gateway.session.model import Session
 from gateway.session.refresh import Refresher
+from gateway.web import pages
 from gateway.web.asking import Asking, query_value
 from gateway.web.problems import json_reply, wants_page
 from gateway.web.site import BASE, Site
@@ -105,11 +106,16 @@ class Account:
         return self._json({"redirect_to": return_to}, *gone)
 
     async def logged_out(self, asking: Asking, _: str) -> Reply:
-        """`GET /bff/logged-out`: back from the provider; a state of ours says where to (J3)."""
+        """`GET /bff/logged-out`: back from the provider; a state of ours says where to (J3).
+
+        A hop page, as after a login: a redirect would go on as the cross-site navigation it is,
+        and the way into an app behind a session's route would end on a refusal (B5).
+        """
         state = query_value(asking.target, "state")
         return_to = self._logout.returned(state) if state else None
         checked = check_return_to(return_to or "/", self._site.origin)
-        return Reply(303, ((b"location", str(checked).encode()), *self._page_fields()))
+        fields: Fields = ((b"content-type", pages.HTML), *self._page_fields())
+        return Reply(200, fields, pages.hop(str(checked)))
 
     async def forgetting(self, cookie: str | None) -> Fields:
         """Return the field that drops a dead cookie, if dropping it can do no harm."""

@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.support.provider import OTHER_KEY
+from tests.support.provider import OTHER_KEY, sign
 from tests.support.world import BASE, LOGIN, ORIGIN, SESSION, World, settings_of
 
 PLAIN = {
@@ -459,3 +459,47 @@ async def test_the_old_session_dies_at_a_new_login_whatever_the_replicas_clocks_
     assert browser.cookies[SESSION].value != old.value
     browser.cookies[SESSION] = old
     assert (await browser.fetch("/api/x")).status == 401
+
+
+def userinfo_claims(**changes: object) -> dict[str, object]:
+    claims = {"iss": "https://id.example", "aud": "spa", "sub": "ada", "department": "engines"}
+    return {name: value for name, value in {**claims, **changes}.items() if value is not None}
+
+
+async def test_a_signed_userinfo_answer_counts_once_its_signature_holds_g16() -> None:
+    world = World(settings_of(main_with(fetch_userinfo=True)))
+    world.provider.signed_userinfo = sign(userinfo_claims())
+    browser = await world.logged_in()
+    user = (await browser.fetch("/bff/session")).json()["user"]
+    assert user["department"] == "engines"
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        sign(userinfo_claims(), OTHER_KEY),
+        sign(userinfo_claims(sub="grace")),
+        sign(userinfo_claims(sub=None)),
+        sign(userinfo_claims(iss="https://id.example/")),
+        sign(userinfo_claims(iss=None)),
+        sign(userinfo_claims(aud="other")),
+        sign(userinfo_claims(aud=["spa", "other"])),
+        sign(userinfo_claims(aud=None)),
+        sign(userinfo_claims(nonce="x")),
+        sign(userinfo_claims(events={})),
+        sign(userinfo_claims(), header={"typ": "at+jwt"}),
+        sign(userinfo_claims()).rpartition(".")[0] + ".",
+        "not.a.jwt",
+        "",
+    ],
+)
+async def test_a_signed_userinfo_answer_that_proves_nothing_logs_nobody_in_g16_g17(
+    token: str,
+) -> None:
+    world = World(settings_of(main_with(fetch_userinfo=True)))
+    world.provider.signed_userinfo = token
+    browser = world.browser()
+    landed = await browser.navigate("/bff/login")
+    assert landed.status >= 400
+    assert SESSION not in browser.cookies
+    assert world.store.live_sessions() == {}
