@@ -46,9 +46,10 @@ def refuse_tokens(request: BrowserRequest, target: Target) -> None:  # noqa: ARG
 
     The fields of the request are not looked at: a browser's Authorization is never forwarded.
     """
-    if not target.query:
+    query = target.query
+    if not query or (b"%" not in query and b"token" not in query.lower()):
         return
-    for pair in re.split(rb"[&;]", target.query):
+    for pair in re.split(rb"[&;]", query):
         key = unquote_to_bytes(pair.partition(b"=")[0].replace(b"+", b" ")).lower()
         if _TOKEN_KEY.fullmatch(key):
             raise Refused(Code.TOKEN_IN_REQUEST, "Tokens are not accepted in a URL.")
