@@ -136,6 +136,7 @@ class MemoryStore:
 
     def watch(self, changes: Changes) -> None:
         self._changes = changes
+        self._deliver(None)
 
     def is_watched(self) -> bool:
         self._data.expire()
