@@ -6,6 +6,8 @@ The rules a reader should carry away:
 * Nothing but `create` makes a session and nothing but `replace` changes one, each only if the
   world is still as it was read. A slide or a refresh that ends after a logout changes nothing (D6).
 * A store fault raises `Unavailable` and travels up: it is never read as "no session" (D11).
+* An opened session is kept in memory while the store tells of every change (ADR 0007); what we
+  write ourselves is forgotten at once, whatever becomes of the write.
 """
 
 import contextlib
@@ -25,9 +27,11 @@ from gateway.ports import (
     LookupId,
     Outcome,
     SessionStore,
+    StoredRecord,
 )
 from gateway.secret import SessionHandle
 from gateway.session import codec
+from gateway.session.cache import Listener, Origin, SessionCache
 from gateway.session.model import Facts, Session, SessionId, SessionPolicy, Tokens
 from gateway.session.sealing import CannotOpen, KeyRing, b64
 from gateway.session.trail import about
@@ -65,14 +69,23 @@ class Sessions:
         self._entropy = entropy
         self._audit = audit
         self._slide_every = min(_SLIDE_AT_MOST_EVERY, policy.idle_timeout / 10)
+        self._cache = SessionCache(store.is_watched, policy.cache_bytes)
+        store.watch(self._cache)
+
+    def on_change(self, listener: Listener) -> None:
+        """Tell `listener` of sessions that may have changed or ended, here or elsewhere.
+
+        Of what happens elsewhere only while the store is watched; of `end` here always.
+        """
+        self._cache.on_change(listener)
 
     async def open(self, cookie: str | None, *, extend: bool) -> Session | None:
         """Return the live session of this cookie, or None; `extend` marks it as used (A8)."""
-        handle = self.ring.read_handle(cookie) if cookie else None
-        if handle is None:
+        if not cookie:
             return None
-        session = await self.reread(handle)
-        if session is None or not extend:
+        now = self.clock.now()
+        session = self._cache.find(cookie, now) or await self._read(cookie, now)
+        if session is None or not extend or now - session.facts.last_seen < self._slide_every:
             return session
         return await self._slide(session)
 
@@ -91,29 +104,58 @@ class Sessions:
 
     async def reread(self, handle: SessionHandle) -> Session | None:
         """Return what the store holds for this handle now, if it opens and is not over."""
-        record = await self.store.read(self.ring.lookup(handle))
+        lookup = self.ring.lookup(handle)
+        return self._opened(handle, lookup, await self.store.read(lookup))
+
+    async def _read(self, cookie: str, now: float) -> Session | None:
+        """Ask the store, and open what it says, unless it says what it said before."""
+        known = self._cache.recall(cookie)
+        handle = known.session.handle if known else self.ring.read_handle(cookie)
+        if handle is None:
+            return None
+        lookup = known.session.lookup if known else self.ring.lookup(handle)
+        with self._cache.reading(lookup) as reading:
+            record = await self.store.read(lookup)
+            if record is None:
+                self._cache.forget(lookup)
+                return None
+            origin = Origin.of(record)
+            if known is not None and known.origin == origin:
+                session = self._unless_over(known.session)
+            else:
+                session = self._opened(handle, lookup, record)
+            if session is not None:
+                self._cache.keep(reading, cookie, session, origin, now)
+        return session
+
+    def _opened(
+        self, handle: SessionHandle, lookup: LookupId, record: StoredRecord | None
+    ) -> Session | None:
         if record is None:
             return None
         try:
-            session = codec.open_session(self.ring, handle, record)
+            session = codec.open_session(self.ring, handle, lookup, record)
         except CannotOpen:
             # Moved, corrupted, newer than us, or its key is gone: not ours to judge, but to tell.
             note = "a stored session does not open"
             self._audit.record(AuditEvent(AuditName.SESSION_UNREADABLE, Outcome.FAILURE, note=note))
             return None
+        return self._unless_over(session)
+
+    def _unless_over(self, session: Session) -> Session | None:
         return None if session.facts.is_over(self.clock.now()) else session
 
-    async def _slide(self, session: Session) -> Session:
-        now = self.clock.now()
-        if now - session.facts.last_seen < self._slide_every:
-            return session
+    async def _slide(self, session: Session) -> Session | None:
+        seen = session.facts.seen(self.clock.now(), self.policy)
         try:
-            slid = await self.write(session, facts=session.facts.seen(now, self.policy))
+            slid = await self.write(session, facts=seen)
         except Unavailable:
-            return session  # it was read a moment ago; a missed slide loses at most a minute
-        if slid is not None and session.facts.is_unused():
+            return session  # it was there a moment ago; a missed slide loses at most a minute
+        if slid is None:  # somebody else wrote first, or it has ended: our copy may be a moment old
+            return await self.reread(session.handle)
+        if session.facts.is_unused():
             await self._end_spared(slid)
-        return slid or session  # somebody else wrote first; theirs is as good
+        return slid
 
     async def _end_spared(self, used: Session) -> None:
         """End what a parallel login left: the browser has shown which of the cookies it kept."""
@@ -150,15 +192,22 @@ class Sessions:
         if ttl <= 0:
             return None
         record = codec.seal(self.ring, newer)
-        if await self.store.replace(session.lookup, record, expected=session.generation, ttl=ttl):
-            return newer
-        return None
+        try:
+            replaced = await self.store.replace(
+                session.lookup, record, expected=session.generation, ttl=ttl
+            )
+        finally:
+            self._cache.forget(session.lookup)
+        return newer if replaced else None
 
     async def end(
         self, lookup: LookupId, facts: Facts, *, by: str, caller: Caller = NOBODY
     ) -> bool:
         """End a session; True when it was still there. `by` says whose verdict it was."""
-        ended = await self.store.end(lookup, self._every_index(facts))
+        try:
+            ended = await self.store.end(lookup, self._every_index(facts))
+        finally:
+            self._cache.changed(lookup)
         if ended:
             event = about(facts, AuditName.SESSION_ENDED, caller=caller, by=by)
             self._audit.record(event)
