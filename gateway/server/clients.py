@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gateway.errors import Code
+from gateway.server.heads import Heads
 from gateway.settings import Limits
 
 OnRefusal = Callable[[Code, str], None]
@@ -53,6 +54,7 @@ class Clients:
         self.now = time.monotonic()
         self.draining = False
         self.connections: set[Counted] = set()
+        self.heads = Heads()
         shortest = min(
             limits.header_timeout,
             limits.body_idle,

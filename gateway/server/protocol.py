@@ -51,6 +51,7 @@ class HardenedProtocol(ReadingConnection):
         """Expect a request, or turn the client away when there are too many."""
         super().connection_made(transport)
         self.connection = Connection(transport.abort, self._switch)
+        self._place = self.located()
         self.await_in(Phase.HEAD, self.clients.limits.header_timeout)
         above = len(self.connections) - self.clients.most
         if above > SPARE:

@@ -8,15 +8,16 @@ callback stops the parser by raising `Stop`; nothing behind a refusal is read as
 import logging
 import math
 import re
+from typing import Any
 from urllib.parse import unquote
 
 import httptools
-from starlette.types import Scope
 
 from gateway.errors import Code, Refused
 from gateway.server.deadlines import Phase, TimedConnection
 from gateway.server.exchange import HIGH_WATER, Exchange
 from gateway.server.framing import TELLING, Framing, judge_framing
+from gateway.server.heads import Head, is_whole
 from gateway.web.connection import Connection
 
 _log = logging.getLogger("gateway.server")
@@ -38,12 +39,24 @@ class ReadingConnection(TimedConnection):
     behind: bytes | None = None  # octets behind a request for an upgrade
     connection: Connection
 
+    _place: dict[str, Any]  # what of a scope is the same for every request that comes here
+    _plain: Head | None = None  # a request without a body that has just been read
+
     _fields_complete = False
     _piece = 0  # octets that came last
     _head_octets = 0  # in pieces that began after the last request had ended
     _begun_within = 0  # octets of the piece in which this request began
     _beside_body = 0  # octets of a body, as they came, that are not its content
     _body_until = math.inf
+
+    def located(self) -> dict[str, Any]:
+        """Return what of a scope follows from the connection."""
+        return {
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "gateway.connection": self.connection,
+        }
 
     @property
     def has_said_something(self) -> bool:
@@ -91,6 +104,10 @@ class ReadingConnection(TimedConnection):
         if self.behind is not None:
             self._keep(data)
             return
+        at_a_border = not (self._fields_complete or self.has_said_something)
+        if at_a_border and (known := self.clients.heads.find(data)) is not None:
+            self._again(known)
+            return
         self._piece = len(data)
         if self._fields_complete:
             self._beside_body += self._piece
@@ -104,6 +121,20 @@ class ReadingConnection(TimedConnection):
             self._unreadable(failure, data)
         else:
             self._check_growth()
+            if self._plain is not None:
+                if at_a_border and is_whole(data):
+                    self.clients.heads.keep(data, self._plain)
+                self._plain = None
+
+    def _again(self, known: Head) -> None:
+        """Begin a request whose very octets have come before."""
+        scope = {**known.scope, **self._place}
+        self.newest = exchange = Exchange(
+            self, scope, unread=0, continue_owed=False, keep_alive=True, upgrade=False
+        )
+        exchange.body_complete = True
+        self.phase, self.deadline = Phase.ANSWER, math.inf
+        self.begin(exchange)
 
     def _check_growth(self) -> None:
         limits = self.clients.limits
@@ -185,13 +216,17 @@ class ReadingConnection(TimedConnection):
             self.refuse(refusal)
             raise Stop from None
         self._fields_complete = True
+        # Behind a request for an upgrade nothing on this connection is HTTP for sure.
+        keep_alive = version == "1.1" and not upgrade and self.parser.should_keep_alive()
+        about = self._about(method, version)
+        if keep_alive and framing.length == 0:
+            self._plain = Head(about)
         self.newest = exchange = Exchange(
             self,
-            self._scope(method, version),
+            {**about, **self._place},
             unread=framing.length,
             continue_owed=framing.expects_continue,
-            # Behind a request for an upgrade nothing on this connection is HTTP for sure.
-            keep_alive=version == "1.1" and not upgrade and self.parser.should_keep_alive(),
+            keep_alive=keep_alive,
             upgrade=version == "1.1" and upgrade,
         )
         self.headers = []  # trailers go where nobody looks (L9); they count as beside the body
@@ -225,7 +260,8 @@ class ReadingConnection(TimedConnection):
             raise Refused(Code.UPGRADE_REFUSED, detail)
         return framing
 
-    def _scope(self, method: bytes, version: str) -> Scope:
+    def _about(self, method: bytes, version: str) -> dict[str, Any]:
+        """Return what of a scope follows from the octets of the head alone."""
         path, _, query = self.url.partition(b"?")
         if not path.startswith(b"/") and b"://" in path:  # absolute-form
             path = b"/" + path.partition(b"://")[2].partition(b"/")[2]
@@ -234,9 +270,6 @@ class ReadingConnection(TimedConnection):
             "type": "http",
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
             "http_version": version,
-            "server": self.server,
-            "client": self.client,
-            "scheme": self.scheme,
             "method": method.decode("ascii"),
             "root_path": "",
             "path": unquote(text) if "%" in text else text,
@@ -244,7 +277,7 @@ class ReadingConnection(TimedConnection):
             "query_string": query,
             "headers": self.headers,
             "gateway.raw_target": self.url,
-            "gateway.connection": self.connection,
+            "gateway.same_octets": {},
         }
 
     def _body_begins(self, *, is_sent: bool) -> None:
