@@ -10,6 +10,7 @@ The rules a reader should carry away:
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from gateway.errors import Code, Refused, Unavailable
 from gateway.ports import (
@@ -44,6 +45,18 @@ class Listed:
     facts: Facts
 
 
+class Watcher(Protocol):
+    """Told, as it happens, what this process does to sessions. Calls are quick and never raise."""
+
+    def ended(self, lookup: LookupId) -> None:
+        """A verdict ended the session."""
+        ...
+
+    def changed(self, lookup: LookupId) -> None:
+        """It may have ended: the store was asked, and nobody heard the answer."""
+        ...
+
+
 class Sessions:
     """The gateway's sessions, whatever process asks."""
 
@@ -62,7 +75,12 @@ class Sessions:
         self.clock = clock
         self._entropy = entropy
         self._audit = audit
-        self._slide_every = min(_SLIDE_AT_MOST_EVERY, policy.idle_timeout / 10)
+        self.slide_every = min(_SLIDE_AT_MOST_EVERY, policy.idle_timeout / 10)  # seconds
+        self._watcher: Watcher | None = None
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell of every session that a verdict of this process ends."""
+        self._watcher = watcher
 
     async def open(self, cookie: str | None, *, extend: bool) -> Session | None:
         """Return the live session of this cookie, or None; `extend` marks it as used (A8)."""
@@ -72,7 +90,7 @@ class Sessions:
         session = await self.reread(handle)
         if session is None or not extend:
             return session
-        return await self._slide(session)
+        return await self.slide(session)
 
     async def require(self, cookie: str | None) -> Session:
         """Return the live session, marked as used.
@@ -101,9 +119,10 @@ class Sessions:
             return None
         return None if session.facts.is_over(self.clock.now()) else session
 
-    async def _slide(self, session: Session) -> Session:
+    async def slide(self, session: Session) -> Session:
+        """Mark the session as used, unless that was done a moment ago; return it as it is then."""
         now = self.clock.now()
-        if now - session.facts.last_seen < self._slide_every:
+        if now - session.facts.last_seen < self.slide_every:
             return session
         try:
             slid = await self.write(session, facts=session.facts.seen(now, self.policy))
@@ -149,7 +168,14 @@ class Sessions:
         self, lookup: LookupId, facts: Facts, *, by: str, caller: Caller = NOBODY
     ) -> bool:
         """End a session; True when it was still there. `by` says whose verdict it was."""
-        ended = await self.store.end(lookup, self._every_index(facts))
+        try:
+            ended = await self.store.end(lookup, self._every_index(facts))
+        except BaseException:  # an outage, or whoever asked has hung up
+            if self._watcher is not None:
+                self._watcher.changed(lookup)
+            raise
+        if self._watcher is not None:
+            self._watcher.ended(lookup)  # even if somebody else was quicker: it is over
         if ended:
             event = about(facts, AuditName.SESSION_ENDED, caller=caller, by=by)
             self._audit.record(event)
