@@ -87,7 +87,7 @@ class Relay:
 def request_of(scope: Scope) -> BrowserRequest:
     """Return the request as it stood on the wire.
 
-    `server.py` puts the raw target into the scope; other ASGI servers split it at the question
+    `gateway/server` puts the raw target into the scope; other ASGI servers split it at the question
     mark, which is undone here.
     """
     raw = scope.get("gateway.raw_target")

@@ -7,26 +7,21 @@
 """
 
 import asyncio
-import contextlib
-import importlib.util
 import json
-import signal
-import socket
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, cast
 
-import uvicorn
-from starlette.types import ASGIApp
+import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gateway.errors import Code
+from gateway.edge.messages import Fields
+from gateway.errors import Code, Refused
+from gateway.ports import Wire
+from gateway.server.wire import SocketWire, switching_protocols
 from gateway.web.connection import Connection
 
-_GRACE = 10  # seconds for requests under way when the server is asked to stop
-
-
-Refused = Callable[[Code, str], None]
+OnRefusal = Callable[[Code, str], None]
 """Told the code and the peer's address."""
 
 
@@ -34,16 +29,18 @@ class HardenedProtocol(HttpToolsProtocol):
     """One connection from a browser or a load balancer."""
 
     max_head = 65536  # octets of request line and fields
-    refused: Refused  # told of what never became a request
+    refused: OnRefusal  # told of what never became a request
 
     _connection: Connection
     _fields_complete = False
     _head_octets = 0
     _field_octets = 0
+    _switchable = False  # the request under way asks for an upgrade, and nothing follows it
+    _behind = b""  # octets behind a request for an upgrade
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Remember whom to tell when the connection is lost."""
-        self._connection = Connection(transport.abort)
+        self._connection = Connection(transport.abort, self._switch)
         super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -53,9 +50,17 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; a head that grows beyond its limit is refused while it grows (K10)."""
+        if self._switchable:
+            self._keep(data)
+            return
         if not self._fields_complete:
             self._head_octets += len(data)
-        super().data_received(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._keep(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
         if not self._fields_complete and self._head_octets > self.max_head:
             self._refuse_head()
 
@@ -95,6 +100,29 @@ class HardenedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         if self.parser.should_upgrade():
             self.cycle.keep_alive = False  # nothing after it on this connection is HTTP for sure
+            # RFC 9110 section 7.8: Upgrade means nothing in HTTP/1.0.
+            self._switchable = scope["http_version"] == "1.1"
+
+    def _keep(self, data: bytes) -> None:
+        """Hold octets behind a request for an upgrade until it is answered (a bounded amount)."""
+        self._behind += data
+        if len(self._behind) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+
+    def _switch(self, fields: Fields) -> Wire:
+        cycle = self.cycle
+        # With requests still in the pipeline it is an earlier one that is under way.
+        if not self._switchable or self.pipeline or cycle.response_started:
+            raise Refused(Code.UPGRADE_REFUSED)
+        octets = switching_protocols(fields)
+        cycle.response_started = cycle.response_complete = True
+        self._unset_keepalive_if_required()
+        self.connections.discard(self)
+        del self.parser  # its callbacks would keep all of this alive
+        if not self.transport.is_closing():
+            self.transport.write(octets)
+        counted = cast("set[object]", self.connections)
+        return SocketWire(self.transport, self._behind, counted)
 
     def _announces_a_body(self) -> bool:
         return any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers)
@@ -128,81 +156,3 @@ class HardenedProtocol(HttpToolsProtocol):
         self.transport.write(head.encode() + body)
         self.transport.close()
         self.refused(code, self.client[0] if self.client else "")
-
-
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """An application and the socket it answers on."""
-
-    app: ASGIApp
-    sockets: list[socket.socket]
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """Return a listening socket; raises `OSError` with the address in its text."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        listening.listen(2048)
-    except OSError as failure:
-        listening.close()
-        raise OSError(
-            failure.errno, f"cannot listen on {host}:{port}: {failure.strerror}"
-        ) from None
-    listening.setblocking(False)  # noqa: FBT003  the socket module's own signature
-    return listening
-
-
-class _Server(uvicorn.Server):
-    """A server whose signals are handled once, for all listeners of the process."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def _server(listener: Listener, max_head: int, refused: Refused) -> _Server:
-    settings = {"max_head": max_head, "refused": staticmethod(refused)}
-    protocol = type("Protocol", (HardenedProtocol,), settings)
-    config = uvicorn.Config(
-        listener.app,
-        http=protocol,
-        ws="none",
-        lifespan="off",
-        proxy_headers=False,  # forwarded fields are read by our own rule (N1)
-        server_header=False,
-        access_log=False,
-        log_config=None,
-        timeout_graceful_shutdown=_GRACE,
-    )
-    return _Server(config)
-
-
-async def serve(listeners: list[Listener], *, max_head: int, refused: Refused) -> None:
-    """Serve until SIGINT or SIGTERM, then let requests under way finish."""
-    servers = [_server(listener, max_head, refused) for listener in listeners]
-    loop = asyncio.get_running_loop()
-
-    def stop() -> None:
-        for server in servers:
-            server.should_exit = True
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
-    await asyncio.gather(
-        *(
-            server.serve(sockets=listener.sockets)
-            for server, listener in zip(servers, listeners, strict=True)
-        )
-    )
-
-
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return uvloop's factory where there is one."""
-    if importlib.util.find_spec("uvloop") is None:  # not built for this system
-        return None
-    return cast(
-        "Callable[[], asyncio.AbstractEventLoop]", importlib.import_module("uvloop").new_event_loop
-    )
