@@ -211,9 +211,9 @@ def frame(opcode: int, payload: bytes = b"", *, mask: bytes | None = None) -> by
     return head + mask + _unmasked(payload, mask)  # the same operation both ways
 
 
-def close_frame(code: int, reason: str = "", *, mask: bytes | None = None) -> bytes:
-    """Return a Close frame; `reason` is one of our stable codes, ASCII."""
-    return frame(Opcode.CLOSE, code.to_bytes(2, "big") + reason.encode("ascii"), mask=mask)
+def close_payload(code: int, reason: str) -> bytes:
+    """Return what a Close frame of ours holds; `reason` is ASCII and short (section 5.5.1)."""
+    return code.to_bytes(2, "big") + reason.encode("ascii")
 
 
 def _append(found: list[Passage], piece: bytes, begin: int, end: int) -> None:

@@ -11,6 +11,7 @@ from gateway.errors import Code, GatewayError, Refused
 from gateway.web.connection import Connection
 from gateway.web.pipeline import Pipeline
 from gateway.web.problems import describe
+from gateway.web.websocket import Switching
 
 _log = logging.getLogger("gateway.web")
 
@@ -44,7 +45,7 @@ class Relay:
         on_loss = task.cancel if task is not None else connection.lost
         connection.watch(on_loss)
         try:
-            await self._exchange(request, scope, receive, send)
+            await self._exchange(request, connection, scope, receive, send)
         except ClientGone:
             return
         except GatewayError as failure:
@@ -59,13 +60,19 @@ class Relay:
             connection.forget(on_loss)
 
     async def _exchange(
-        self, request: BrowserRequest, scope: Scope, receive: Receive, send: Send
+        self,
+        request: BrowserRequest,
+        connection: Connection,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
     ) -> None:
         loop = asyncio.get_running_loop()
         begun = loop.time()
         body = _body(receive, self._max_body) if _has_body(request) else None
         try:
-            answer = await self._pipeline.handle(request, body)
+            may_switch = scope.get("http_version") == "1.1" and "gateway.connection" in scope
+            answer = await self._pipeline.handle(request, body, may_switch=may_switch)
         except (ClientGone, asyncio.CancelledError):
             raise
         except Exception:  # noqa: BLE001  the outermost place: a bug must still be answered
@@ -74,6 +81,10 @@ class Relay:
             failure = GatewayError(Code.INTERNAL)
             caller = self._pipeline.caller(request)
             answer = describe(failure, request, request_id=caller.request_id, secure=self._secure)
+        if isinstance(answer, Switching):
+            self._switch(answer, connection)
+            self._observe(101, loop.time() - begun)
+            return
         status = answer.status if isinstance(answer, Reply) else answer.status_code
         try:
             if isinstance(answer, Reply):
@@ -82,6 +93,15 @@ class Relay:
                 await answer(scope, receive, send)
         finally:
             self._observe(status, loop.time() - begun)
+
+    @staticmethod
+    def _switch(answer: Switching, connection: Connection) -> None:
+        try:
+            browser = connection.switch(answer.fields)
+        except BaseException:
+            answer.abandon()
+            raise
+        answer.begin(browser)
 
 
 def request_of(scope: Scope) -> BrowserRequest:
