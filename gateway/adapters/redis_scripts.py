@@ -3,13 +3,18 @@
     {prefix}s:{lookup}   string      8 octets of generation (big-endian), then the sealed session
     {prefix}i:{name}     sorted set  lookup ids, scored by when the entry runs out (epoch ms)
     {prefix}c:{name}     string      a claim
+    {prefix}w:{name}:{n} string      a write of a worker that watches; see `redis_tracking`
 
 Rules: every key has a time to live. Whatever must be atomic is one command or one Lua step, and a
 Lua step touches one key only, so that Redis Cluster can carry it out. Expiry is judged by the
 server's clock, not by ours.
 
 A server or ACL must allow: MGET SET DEL ZADD ZREM ZRANGE ZRANGEBYSCORE ZREMRANGEBYSCORE TYPE
-GETRANGE PEXPIREAT TIME EVAL EVALSHA PING (and AUTH, SELECT). The gateway uses nothing else.
+GETRANGE PEXPIREAT TIME EVAL EVALSHA PING (and AUTH, SELECT). The gateway uses nothing else but
+
+    CLIENT|ID CLIENT|TRACKING SUBSCRIBE, and the channel __redis__:invalidate
+
+which it does without where they are not allowed: then every request reads its session.
 """
 
 import hashlib
@@ -21,6 +26,11 @@ from dataclasses import dataclass
 from gateway.ports import IndexName, LookupId, StoredRecord
 
 Word = str | bytes | int
+
+INVALIDATIONS = b"__redis__:invalidate"
+"""The channel on which a server announces changed keys to a connection that speaks RESP2."""
+
+_PROOF_LIVES = 2.0  # seconds; nobody reads it, its being written is all
 
 _GENERATION = struct.Struct(">Q")
 
@@ -134,8 +144,37 @@ class Layout:
         """Ask for a sign of life."""
         return Step(("PING",), _is_pong)
 
-    def _session(self, lookup: LookupId) -> str:
+    @staticmethod
+    def own_id() -> Step:
+        """Ask for the connection's number at the server."""
+        return Step(("CLIENT", "ID"), _is_number)
+
+    def track(self, client_id: int, watcher: str) -> Step:
+        """Have changed sessions, and this watcher's proofs, announced to that connection."""
+        redirect = ("CLIENT", "TRACKING", "ON", "REDIRECT", client_id, "BCAST")
+        prefixes = ("PREFIX", self._session(""), "PREFIX", self._proof(watcher, ""))
+        return Step((*redirect, *prefixes), _is_ok)
+
+    @staticmethod
+    def listen() -> Step:
+        """Take announcements as messages; after this the connection can do little else."""
+        return Step(("SUBSCRIBE", INVALIDATIONS), _is_subscribed)
+
+    def prove(self, watcher: str, number: int) -> Step:
+        """Write something that only this watcher is told of, each number once."""
+        words = ("SET", self._proof(watcher, number), "1", "PX", milliseconds(_PROOF_LIVES))
+        return Step(words, _is_ok)
+
+    def session_in(self, key: bytes) -> bytes | None:
+        """Return the lookup id in the key of a session, else None."""
+        before = self._session("").encode()
+        return key[len(before) :] if key.startswith(before) else None
+
+    def _session(self, lookup: str) -> str:
         return f"{self.prefix}s:{lookup}"
+
+    def _proof(self, watcher: str, number: int | str) -> str:
+        return f"{self.prefix}w:{watcher}:{number}"
 
     def _index(self, name: IndexName) -> str:
         return f"{self.prefix}i:{name}"
@@ -176,6 +215,18 @@ def _is_names(reply: object) -> bool:
 
 def _is_ok_or_nil(reply: object) -> bool:
     return reply is None or reply == b"OK"
+
+
+def _is_ok(reply: object) -> bool:
+    return reply == b"OK"
+
+
+def _is_number(reply: object) -> bool:
+    return type(reply) is int
+
+
+def _is_subscribed(reply: object) -> bool:
+    return reply == [b"subscribe", INVALIDATIONS, 1]
 
 
 def _is_flag(reply: object) -> bool:

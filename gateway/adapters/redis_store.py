@@ -5,13 +5,15 @@ Three promises, and where they are kept:
 * Trouble is answered within `StoreSettings.budget` (F1, F2), and a command is never cancelled
   half-way (F18): `Shielded` sees to both. What a caller no longer waits for goes on behind, where
   the socket timeouts end it.
-* A connection that did anything unexpected is closed, never used again (F4): `_Server`.
+* A connection that did anything unexpected is closed, never used again (F4): `Server`.
 * A connection the server closed while it was idle costs nobody anything (F5): `_exchange`.
+
+Single reads of one turn of the event loop are one command: `ReadBatches`. Changes are told by
+`Tracking`, over a connection of its own.
 """
 
 import asyncio
 import contextlib
-import ssl
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,12 +27,14 @@ from redis.asyncio.connection import (
 )
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as Disconnected
-from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
+from redis.exceptions import NoScriptError
 
 from gateway.adapters import redis_scripts
+from gateway.adapters.read_batches import ReadBatches
 from gateway.adapters.redis_address import store_address
 from gateway.adapters.redis_scripts import Layout, Script, Step, unpack
+from gateway.adapters.redis_server import Fault, Server, TlsConnection
+from gateway.adapters.redis_tracking import Tracking
 from gateway.adapters.shielded import NotAnswered, Shielded
 from gateway.adapters.tls import client_context
 from gateway.errors import Code, Unavailable
@@ -60,22 +64,26 @@ class StoreSettings:
 
 
 class RedisStore:
-    """The `SessionStore` port on one server; Sentinel and Cluster will be other `_Server`s."""
+    """The `SessionStore` port on one server; Sentinel and Cluster will be other `Server`s."""
 
     def __init__(self, settings: StoreSettings) -> None:
         """Open nothing yet. Raises `Misconfigured` when the address makes no sense."""
         self._settings = settings
         self._layout = Layout(settings.prefix)
-        self._server = _Server(_pool(settings))
+        self._server = Server(_pool(settings))
         self._operations = Shielded(
             slots=settings.max_connections,
             slot_timeout=settings.slot_timeout,
             budget=settings.budget,
         )
+        self._reads = ReadBatches(self.read_many)
+        self._tracking: Tracking | None = None
 
     async def read(self, lookup: LookupId) -> StoredRecord | None:
-        """See the port."""
-        return (await self.read_many([lookup]))[0]
+        """See the port. Travels with the other reads of this turn of the event loop."""
+        if self._tracking is not None:
+            self._tracking.start()
+        return await self._reads.read(lookup)
 
     async def read_many(self, lookups: Sequence[LookupId]) -> list[StoredRecord | None]:
         """See the port."""
@@ -133,12 +141,19 @@ class RedisStore:
         return await self._do(partial(self._one, self._layout.claim(name, ttl))) is not None
 
     def watch(self, changes: Changes) -> None:
-        """See the port."""
-        self._changes = changes
+        """See the port. The link opens when there is an event loop, at the first read at last."""
+
+        def write(step: Step) -> Coroutine[Any, Any, Any]:
+            return self._do(partial(self._one, step, repeatable=True))
+
+        connect = self._server.another_connection
+        self._tracking = Tracking(connect, write, self._layout, changes)
+        with contextlib.suppress(RuntimeError):  # no event loop is running yet
+            self._tracking.start()
 
     def is_watched(self) -> bool:
         """See the port."""
-        return False
+        return self._tracking is not None and self._tracking.is_proven()
 
     async def ping(self) -> None:
         """See the port."""
@@ -146,7 +161,10 @@ class RedisStore:
 
     async def aclose(self) -> None:
         """Let what is under way end, then close every connection. Idempotent."""
+        if self._tracking is not None:
+            await self._tracking.aclose()
         await self._operations.aclose()
+        await self._reads.aclose()
         await self._server.aclose()
 
     async def _do(self, operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -154,7 +172,7 @@ class RedisStore:
             return await self._operations.run(operation)
         except NotAnswered as fault:
             raise _unavailable(fault.reason) from fault
-        except _Fault as fault:
+        except Fault as fault:
             raise _unavailable(fault.kind) from fault
 
     async def _one(self, step: Step, *, repeatable: bool = False) -> Any:  # noqa: ANN401 - its shape was checked by the step
@@ -186,100 +204,15 @@ class RedisStore:
             await asyncio.sleep(0)  # a close that has already arrived is seen before we send
         try:
             return await self._server.exchange(steps)
-        except _Fault as fault:
+        except Fault as fault:
             came_at_once = clock() - begun < self._settings.budget / 4
             if not (came_at_once and fault.passing and (fault.undone or repeatable)):
                 raise
         return await self._server.exchange(steps)
 
 
-class _Fault(Exception):
-    """An exchange failed. Carries no text of the server's: it may quote an address or a key."""
-
-    def __init__(self, cause: Exception, *, undone: bool) -> None:
-        super().__init__(type(cause).__name__)
-        self.kind = type(cause).__name__
-        self.undone = undone  # the server has certainly carried out nothing
-        # A lost connection and a demoted primary may be cured by connecting anew.
-        self.passing = type(cause) is Disconnected or isinstance(cause, (OSError, ReadOnlyError))
-
-
-class _UnexpectedReply(Exception):
-    """The reply does not have the shape its command has."""
-
-
-class _Server:
-    """One server behind a pool of connections."""
-
-    def __init__(self, pool: ConnectionPool) -> None:
-        self._pool = pool
-
-    async def exchange(self, steps: Sequence[Step]) -> list[Any]:
-        """Send all steps in one write; return their replies, `NoScriptError`s among them.
-
-        Raises `_Fault` for everything else, and then the connection is gone.
-        """
-        try:
-            connection = await self._connection()
-        except Exception as fault:
-            raise _Fault(fault, undone=True) from fault
-        replies: list[Any] = []
-        in_step = False
-        try:
-            words = [step.words for step in steps]
-            await connection.send_packed_command(connection.pack_commands(words))
-            for step in steps:
-                replies.append(await self._reply(connection, step))  # noqa: PERF401 - see `refused`
-            in_step = True
-        except Exception as fault:  # a garbled reply may surface as any exception of the parser
-            refused = isinstance(fault, ReadOnlyError) and not replies
-            raise _Fault(fault, undone=refused) from fault
-        finally:
-            if not in_step:
-                await connection.disconnect(nowait=True)
-            await self._pool.release(connection)
-        return replies
-
-    async def _connection(self) -> AbstractConnection:
-        connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py's annotations stop short here
-        # The pool notices a connection the server closed, but not one that was reset.
-        writer = connection._writer  # noqa: SLF001 - redis-py has no public way to ask
-        if writer is None or writer.is_closing():
-            try:
-                await connection.disconnect(nowait=True)
-                await connection.connect()  # type: ignore[no-untyped-call]  # as above
-            except BaseException:
-                await self._pool.release(connection)
-                raise
-        return connection
-
-    async def _reply(self, connection: AbstractConnection, step: Step) -> object:
-        try:
-            reply: object = await connection.read_response()
-        except NoScriptError as unknown:
-            return unknown
-        if not step.fits(reply):
-            raise _UnexpectedReply
-        return reply
-
-    async def aclose(self) -> None:
-        with contextlib.suppress(RedisError):  # a server that does not say goodbye in time
-            await self._pool.disconnect()
-
-
 def _unavailable(note: str) -> Unavailable:
     return Unavailable(Code.STORE_UNAVAILABLE, note=f"store: {note}", retry_after=1)
-
-
-class _TlsConnection(Connection):
-    """redis-py makes a TLS context per connection, and lets the environment add authorities."""
-
-    def __init__(self, *, tls: ssl.SSLContext, **arguments: Any) -> None:  # noqa: ANN401 - redis-py's
-        super().__init__(**arguments)
-        self._tls = tls
-
-    def _connection_arguments(self) -> dict[str, object]:
-        return {**super()._connection_arguments(), "ssl": self._tls}
 
 
 def _pool(settings: StoreSettings) -> ConnectionPool:
@@ -291,7 +224,7 @@ def _pool(settings: StoreSettings) -> ConnectionPool:
     if address.path:
         kind, where = UnixDomainSocketConnection, {"path": address.path}
     elif address.over_tls:
-        kind, tls = _TlsConnection, client_context(settings.ca_file, key="store.ca_file")
+        kind, tls = TlsConnection, client_context(settings.ca_file, key="store.ca_file")
         where["tls"] = tls
     return ConnectionPool(
         connection_class=kind,

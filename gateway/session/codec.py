@@ -24,7 +24,9 @@ _HEAD_OCTETS = 5
 def seal(ring: KeyRing, session: Session) -> StoredRecord:
     """Return the session as the store keeps it, sealed for its own generation."""
     facts = ring.seal_facts(session.lookup, session.generation, _facts_json(session.facts))
-    tokens = ring.seal_tokens(session.handle, session.generation, _tokens_json(session.tokens))
+    tokens = ring.seal_tokens(
+        session.handle, session.lookup, session.generation, _tokens_json(session.tokens)
+    )
     head = bytes((FORMAT,)) + len(facts).to_bytes(4, "big")
     return StoredRecord(session.generation, head + facts + tokens)
 
@@ -35,16 +37,17 @@ def open_facts(ring: KeyRing, lookup: LookupId, record: StoredRecord) -> Facts:
     return _read_facts(ring.open_facts(lookup, record.generation, facts))
 
 
-def open_session(ring: KeyRing, handle: SessionHandle, record: StoredRecord) -> Session:
-    """Open the whole session; raises `CannotOpen`."""
-    lookup = ring.lookup(handle)
+def open_session(
+    ring: KeyRing, handle: SessionHandle, lookup: LookupId, record: StoredRecord
+) -> Session:
+    """Open the whole session; `lookup` is the handle's own. Raises `CannotOpen`."""
     _, tokens = _split(record.sealed)
     return Session(
         handle,
         lookup,
         record.generation,
         open_facts(ring, lookup, record),
-        _read_tokens(ring.open_tokens(handle, record.generation, tokens)),
+        _read_tokens(ring.open_tokens(handle, lookup, record.generation, tokens)),
     )
 
 

@@ -1,16 +1,16 @@
 """Channels stay open longer than a request; each ends when its session does (P4, P9, J16).
 
-What ends a session in this process says so at once, and what other processes do arrives through
-`changed`. For everything else there is a sweep: at a session's deadline, when the token its
-channels were opened with runs out, and once after a channel has been entered, the session is read
-again and judged as for a request. So nothing hangs on a message that may be lost, and an open
-channel costs no task and no timer of its own.
+Whatever may have ended a session, here or in another process, is told to `changed`, and the session
+is read again at once. The same happens in a sweep: at its deadline, when the token its channels
+were opened with runs out, and once after a channel has been entered. So nothing hangs on a message
+that may be lost, and an open channel costs no task and no timer of its own.
 
 As everywhere, an outage is no verdict (D11). Only the absolute deadline needs nobody's word.
 """
 
 import asyncio
-from collections.abc import Iterable
+import math
+from collections.abc import Sequence
 from typing import Protocol
 
 from gateway.errors import Code, Refused, Unavailable
@@ -22,6 +22,7 @@ from gateway.session.refresh import SAFETY, Refresher
 SWEEP_EVERY = 1.0  # seconds
 _RETRY_AFTER = 15.0  # seconds, when the store or the provider could not be asked
 _AT_ONCE = 64  # sessions read together
+_BEING_LOOKED_AT = math.inf
 
 
 class Channel(Protocol):
@@ -71,8 +72,8 @@ class LiveChannels:
         self._live: dict[LookupId, LiveSession] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._soon: asyncio.Handle | None = None
-        self._checking: asyncio.Task[None] | None = None
-        sessions.watch(self)
+        self._looks: set[asyncio.Task[None]] = set()
+        sessions.on_change(self.changed)
 
     def enter(self, session: Session, channel: Channel, *, with_token: bool) -> LiveSession:
         """Tie a channel to its session.
@@ -98,24 +99,22 @@ class LiveChannels:
             del self._live[live.lookup]
 
     def ended(self, lookup: LookupId) -> None:
-        """The session is over: end its channels now."""
+        """The session is over, as somebody else knows for sure: end its channels now."""
         live = self._live.get(lookup)
         if live is not None:
             self._end(live, Code.SESSION_ENDED)
 
-    def changed(self, lookup: LookupId) -> None:
-        """Somebody wrote or deleted the session: find out at once what became of it."""
-        live = self._live.get(lookup)
-        if live is None:
+    def changed(self, lookup: LookupId | None) -> None:
+        """Somebody wrote or ended this session, or any (None): find out what became of it."""
+        if lookup is None:
+            for live in self._live.values():
+                live.check_at = 0.0
+        elif (changed := self._live.get(lookup)) is not None:
+            changed.check_at = 0.0
+        else:
             return
-        live.check_at = 0.0
-        if self._soon is None:
+        if self._live and self._soon is None:
             self._soon = asyncio.get_running_loop().call_soon(self.sweep)
-
-    def everything(self) -> None:
-        """Nobody knows what happened meanwhile: look at every session again."""
-        for live in self._live.values():
-            live.check_at = 0.0
 
     def sweep(self) -> None:
         """End what is past its last deadline, and begin to look at what is due."""
@@ -126,24 +125,26 @@ class LiveChannels:
             if now >= live.end_at:
                 self._end(live, Code.SESSION_ENDED)
             elif now >= live.check_at or (live.used and now >= live.slide_at):
+                live.check_at = live.slide_at = _BEING_LOOKED_AT
                 due.append(live)
-        # While one look is under way the rest stays due, and is found by the next sweep.
-        if due and (self._checking is None or self._checking.done()):
-            self._checking = asyncio.create_task(self._check_all(due))
+        if due:
+            look = asyncio.create_task(self._look_at(due))
+            self._looks.add(look)
+            look.add_done_callback(self._looks.discard)
 
     async def settled(self) -> None:
-        """Wait for the look that is under way."""
-        if self._checking is not None:
-            await self._checking
+        """Wait for what is being looked at now."""
+        if self._looks:
+            await asyncio.wait(self._looks)
 
     async def aclose(self) -> None:
         """Stop looking."""
         for handle in (self._timer, self._soon):
             if handle is not None:
                 handle.cancel()
-        if self._checking is not None:
-            self._checking.cancel()
-            await asyncio.wait({self._checking})
+        for look in self._looks:
+            look.cancel()
+        await self.settled()
 
     def _arm(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(SWEEP_EVERY, self._tick)
@@ -160,11 +161,9 @@ class LiveChannels:
         for channel in tuple(live.channels):
             channel.end(code)
 
-    async def _check_all(self, due: Iterable[LiveSession]) -> None:
-        waiting = list(due)
-        while waiting:
-            now, waiting = waiting[:_AT_ONCE], waiting[_AT_ONCE:]
-            await asyncio.gather(*map(self._check, now))
+    async def _look_at(self, due: Sequence[LiveSession]) -> None:
+        for first in range(0, len(due), _AT_ONCE):
+            await asyncio.gather(*map(self._check, due[first : first + _AT_ONCE]))
 
     async def _check(self, live: LiveSession) -> None:
         used, live.used = live.used, False
@@ -174,7 +173,7 @@ class LiveChannels:
             self._end(live, verdict.code)
         except Unavailable:
             live.used |= used
-            live.check_at = live.slide_at = self._clock.now() + _RETRY_AFTER
+            self._again(live, self._clock.now() + _RETRY_AFTER)
         else:
             if session is None:
                 self._end(live, Code.SESSION_ENDED)
@@ -185,7 +184,10 @@ class LiveChannels:
         """Return the session as it is now, slid if it was used and renewed if its token is due."""
         session = await self._sessions.reread(live.handle)
         if session is not None and used:
-            session = await self._sessions.slide(session)
+            if session.facts.last_seen + self._sessions.slide_every <= self._clock.now():
+                session = await self._sessions.slide(session)
+            else:
+                live.used = True  # at most one write a minute
         if (
             session is not None
             and live.with_token
@@ -196,13 +198,20 @@ class LiveChannels:
         return session
 
     def _plan(self, live: LiveSession, session: Session) -> None:
-        now = self._clock.now()
         live.end_at = session.facts.absolute_deadline
-        live.check_at = session.facts.idle_deadline
-        live.slide_at = session.facts.last_seen + self._sessions.slide_every
+        at = session.facts.idle_deadline
         if live.with_token:
             # A token that lives but seconds must not keep the sweep busy.
-            live.check_at = min(live.check_at, max(self._token_end(session), now + _RETRY_AFTER))
+            soonest = self._clock.now() + _RETRY_AFTER
+            at = min(at, max(self._token_end(session), soonest))
+        self._again(live, at)
+        live.slide_at = session.facts.last_seen + self._sessions.slide_every
+
+    @staticmethod
+    def _again(live: LiveSession, at: float) -> None:
+        """Look again at this time; sooner, if something was told while we looked."""
+        live.check_at = min(live.check_at, at)
+        live.slide_at = at
 
     @staticmethod
     def _token_end(session: Session) -> float:

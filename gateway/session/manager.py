@@ -6,11 +6,12 @@ The rules a reader should carry away:
 * Nothing but `create` makes a session and nothing but `replace` changes one, each only if the
   world is still as it was read. A slide or a refresh that ends after a logout changes nothing (D6).
 * A store fault raises `Unavailable` and travels up: it is never read as "no session" (D11).
+* An opened session is kept in memory while the store tells of every change (ADR 0007); what we
+  write ourselves is forgotten at once, whatever becomes of the write.
 """
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from gateway.errors import Code, Refused, Unavailable
 from gateway.ports import (
@@ -25,9 +26,11 @@ from gateway.ports import (
     LookupId,
     Outcome,
     SessionStore,
+    StoredRecord,
 )
 from gateway.secret import SessionHandle
 from gateway.session import codec
+from gateway.session.cache import Listener, SessionCache
 from gateway.session.model import Facts, Session, SessionId, SessionPolicy, Tokens
 from gateway.session.sealing import CannotOpen, KeyRing, b64
 from gateway.session.trail import about
@@ -43,18 +46,6 @@ class Listed:
 
     lookup: LookupId
     facts: Facts
-
-
-class Watcher(Protocol):
-    """Told, as it happens, what this process does to sessions. Calls are quick and never raise."""
-
-    def ended(self, lookup: LookupId) -> None:
-        """A verdict ended the session."""
-        ...
-
-    def changed(self, lookup: LookupId) -> None:
-        """It may have ended: the store was asked, and nobody heard the answer."""
-        ...
 
 
 class Sessions:
@@ -76,19 +67,23 @@ class Sessions:
         self._entropy = entropy
         self._audit = audit
         self.slide_every = min(_SLIDE_AT_MOST_EVERY, policy.idle_timeout / 10)  # seconds
-        self._watcher: Watcher | None = None
+        self._cache = SessionCache(store.is_watched, policy.cache_bytes)
+        store.watch(self._cache)
 
-    def watch(self, watcher: Watcher) -> None:
-        """Tell of every session that a verdict of this process ends."""
-        self._watcher = watcher
+    def on_change(self, listener: Listener) -> None:
+        """Tell `listener` of sessions that may have changed or ended, here or elsewhere.
+
+        Of what happens elsewhere only while the store is watched; of `end` here always.
+        """
+        self._cache.on_change(listener)
 
     async def open(self, cookie: str | None, *, extend: bool) -> Session | None:
         """Return the live session of this cookie, or None; `extend` marks it as used (A8)."""
-        handle = self.ring.read_handle(cookie) if cookie else None
-        if handle is None:
+        if not cookie:
             return None
-        session = await self.reread(handle)
-        if session is None or not extend:
+        now = self.clock.now()
+        session = self._cache.find(cookie, now) or await self._read(cookie, now)
+        if session is None or not extend or now - session.facts.last_seen < self.slide_every:
             return session
         return await self.slide(session)
 
@@ -107,11 +102,28 @@ class Sessions:
 
     async def reread(self, handle: SessionHandle) -> Session | None:
         """Return what the store holds for this handle now, if it opens and is not over."""
-        record = await self.store.read(self.ring.lookup(handle))
+        lookup = self.ring.lookup(handle)
+        return self._opened(handle, lookup, await self.store.read(lookup))
+
+    async def _read(self, cookie: str, now: float) -> Session | None:
+        handle = self.ring.read_handle(cookie)
+        if handle is None:
+            return None
+        lookup = self.ring.lookup(handle)
+        with self._cache.reading(lookup) as reading:
+            record = await self.store.read(lookup)
+            session = self._opened(handle, lookup, record)
+            if session is not None and record is not None:
+                self._cache.keep(reading, cookie, session, len(record.sealed), now)
+        return session
+
+    def _opened(
+        self, handle: SessionHandle, lookup: LookupId, record: StoredRecord | None
+    ) -> Session | None:
         if record is None:
             return None
         try:
-            session = codec.open_session(self.ring, handle, record)
+            session = codec.open_session(self.ring, handle, lookup, record)
         except CannotOpen:
             # Moved, corrupted, newer than us, or its key is gone: not ours to judge, but to tell.
             note = "a stored session does not open"
@@ -119,16 +131,15 @@ class Sessions:
             return None
         return None if session.facts.is_over(self.clock.now()) else session
 
-    async def slide(self, session: Session) -> Session:
-        """Mark the session as used, unless that was done a moment ago; return it as it is then."""
-        now = self.clock.now()
-        if now - session.facts.last_seen < self.slide_every:
-            return session
+    async def slide(self, session: Session) -> Session | None:
+        """Mark the session as used; return it as it is then, None if it has ended meanwhile."""
+        seen = session.facts.seen(self.clock.now(), self.policy)
         try:
-            slid = await self.write(session, facts=session.facts.seen(now, self.policy))
+            slid = await self.write(session, facts=seen)
         except Unavailable:
-            return session  # it was read a moment ago; a missed slide loses at most a minute
-        return slid or session  # somebody else wrote first; theirs is as good
+            return session  # it was there a moment ago; a missed slide loses at most a minute
+        # Somebody else wrote first, or it has ended: ask, for our copy may be a moment old.
+        return slid or await self.reread(session.handle)
 
     async def create(self, facts: Facts, tokens: Tokens) -> Session:
         """Store a new session under a new handle (D1)."""
@@ -160,9 +171,13 @@ class Sessions:
         if ttl <= 0:
             return None
         record = codec.seal(self.ring, newer)
-        if await self.store.replace(session.lookup, record, expected=session.generation, ttl=ttl):
-            return newer
-        return None
+        try:
+            replaced = await self.store.replace(
+                session.lookup, record, expected=session.generation, ttl=ttl
+            )
+        finally:
+            self._cache.forget(session.lookup)
+        return newer if replaced else None
 
     async def end(
         self, lookup: LookupId, facts: Facts, *, by: str, caller: Caller = NOBODY
@@ -170,12 +185,8 @@ class Sessions:
         """End a session; True when it was still there. `by` says whose verdict it was."""
         try:
             ended = await self.store.end(lookup, self._every_index(facts))
-        except BaseException:  # an outage, or whoever asked has hung up
-            if self._watcher is not None:
-                self._watcher.changed(lookup)
-            raise
-        if self._watcher is not None:
-            self._watcher.ended(lookup)  # even if somebody else was quicker: it is over
+        finally:
+            self._cache.changed(lookup)
         if ended:
             event = about(facts, AuditName.SESSION_ENDED, caller=caller, by=by)
             self._audit.record(event)

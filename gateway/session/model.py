@@ -17,11 +17,12 @@ SessionId = NewType("SessionId", str)
 
 @dataclass(frozen=True, slots=True)
 class SessionPolicy:
-    """How long sessions live, in seconds."""
+    """How long sessions live, in seconds, and how many octets of them a worker keeps in memory."""
 
     idle_timeout: float = 1800.0
     absolute_timeout: float = 43200.0
     refresh_margin: float = 60.0
+    cache_bytes: int = 67108864
 
 
 @dataclass(frozen=True, slots=True)

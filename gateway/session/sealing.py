@@ -121,14 +121,21 @@ class KeyRing:
         """Undo `seal_facts`; raises `CannotOpen`."""
         return self._open("facts", blob, _record(lookup, generation), lookup.encode())[1]
 
-    def seal_tokens(self, handle: SessionHandle, generation: int, plain: bytes) -> bytes:
-        """Seal the tokens under ring key and cookie together: neither alone opens them."""
-        context = _record(self.lookup(handle), generation)
+    def seal_tokens(
+        self, handle: SessionHandle, lookup: LookupId, generation: int, plain: bytes
+    ) -> bytes:
+        """Seal the tokens under ring key and cookie together: neither alone opens them.
+
+        `lookup` is the handle's own; who asks has derived it already.
+        """
+        context = _record(lookup, generation)
         return self._seal("tokens", plain, context, _hkdf(handle.reveal(), "share"))
 
-    def open_tokens(self, handle: SessionHandle, generation: int, blob: bytes) -> bytes:
+    def open_tokens(
+        self, handle: SessionHandle, lookup: LookupId, generation: int, blob: bytes
+    ) -> bytes:
         """Undo `seal_tokens`; raises `CannotOpen`."""
-        context = _record(self.lookup(handle), generation)
+        context = _record(lookup, generation)
         return self._open("tokens", blob, context, _hkdf(handle.reveal(), "share"))[1]
 
     def index_names(self, kind: str, *values: str) -> tuple[IndexName, ...]:

@@ -46,7 +46,11 @@ MADE_ONLY_IN: dict[str, set[str]] = {
     "Listed": {"session/manager.py"},
     "SessionId": {"session/manager.py"},
     # The store hands lookup ids back as it was given them.
-    "LookupId": {"session/sealing.py", "adapters/redis_store.py"},
+    "LookupId": {
+        "session/sealing.py",
+        "adapters/redis_store.py",
+        "adapters/redis_tracking.py",
+    },
     # Made at a login, opened from the store.
     "Facts": {"session/login.py", "session/codec.py"},
     "Nonce": {"session/attempts.py", "session/codec.py"},

@@ -47,7 +47,7 @@ async def test_a_dump_and_the_servers_keys_open_no_token_without_the_cookie() ->
     assert facts.subject == "ada"
     for _ in range(10):
         try:
-            codec.open_session(world.ring, world.ring.new_handle(), record)
+            codec.open_session(world.ring, world.ring.new_handle(), lookup, record)
         except CannotOpen:
             continue
         raise AssertionError("a stranger's handle opened the tokens")
@@ -59,7 +59,8 @@ async def test_a_stolen_cookie_and_a_dump_open_nothing_without_the_servers_keys(
     browser = await world.logged_in()
     handle = world.ring.read_handle(browser.cookies[SESSION].value)
     assert handle is not None
-    record = world.store.live_sessions()[world.lookup_of(browser)]
+    lookup = world.lookup_of(browser)
+    record = world.store.live_sessions()[lookup]
     thief = KeyRing([RingKey("k-2026", KeyMaterial(b"t" * 32))], world.entropy)
     with pytest.raises(CannotOpen):
-        codec.open_session(thief, handle, record)
+        codec.open_session(thief, handle, lookup, record)

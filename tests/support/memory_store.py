@@ -1,38 +1,83 @@
 """The `SessionStore` port in memory, with a clock one can turn and faults one can switch on.
 
-It passes the same contract suite as the store on Redis.
+It passes the same contract suite as the store on Redis. `MemoryStore` is one process's client;
+`another()` is a second process's on the same data, with a link of its own.
 """
 
+import asyncio
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from gateway.errors import Code, Unavailable
 from gateway.ports import Changes, Clock, IndexName, LookupId, StoredRecord
 from tests.support.clock import TurnableClock
 
+LAG = 1.0
+"""Seconds by which what is told may lag behind what happens; after that nobody may rely on it."""
+
+
+@dataclass
+class Data:
+    """What the server holds, who is connected to it, and how often it was asked."""
+
+    clock: Clock
+    sessions: dict[LookupId, tuple[StoredRecord, float]] = field(default_factory=dict)
+    indexes: dict[IndexName, dict[LookupId, float]] = field(default_factory=dict)
+    claims: dict[str, float] = field(default_factory=dict)
+    clients: "list[MemoryStore]" = field(default_factory=list)
+    down: bool = False
+    reads: int = 0
+    writes: int = 0
+
+    def live(self, lookup: LookupId) -> StoredRecord | None:
+        self.expire()
+        return self.sessions[lookup][0] if lookup in self.sessions else None
+
+    def expire(self) -> None:
+        """Drop what is over, and tell of it as a server does."""
+        now = self.clock.now()
+        for lookup in [key for key, (_, until) in self.sessions.items() if until <= now]:
+            del self.sessions[lookup]
+            self.tell(lookup)
+
+    def tell(self, lookup: LookupId | None) -> None:
+        """Announce a change to every client whose link is up; None: everything."""
+        for client in self.clients:
+            client.hear(lookup)
+
 
 class MemoryStore:
     """Sessions in dictionaries.
 
-    `reads` and `writes` count the calls, for tests that assert the absence of an effect. While
-    `down` is set, every call raises `Unavailable(STORE_UNAVAILABLE)`.
+    `reads` and `writes` count the calls of all clients, for tests that assert the absence of an
+    effect. While `down` is set, every call raises `Unavailable(STORE_UNAVAILABLE)`, and no link
+    holds. Changes are told at once, unless the link is held up (`hold`) or cut (`cut`). Where a
+    `gate` is set, operations take effect at once, but are answered only when it opens.
     """
 
-    def __init__(self, clock: Clock | None = None) -> None:
-        self._clock = clock or TurnableClock()
-        self._sessions: dict[LookupId, tuple[StoredRecord, float]] = {}
-        self._indexes: dict[IndexName, dict[LookupId, float]] = {}
-        self._claims: dict[str, float] = {}
-        self.down = False
-        self.reads = 0
-        self.writes = 0
+    def __init__(self, clock: Clock | None = None, *, data: Data | None = None) -> None:
+        self._data = data or Data(clock or TurnableClock())
+        self._data.clients.append(self)
+        self._changes: Changes | None = None
+        self._linked = True
+        self._held: deque[tuple[float, LookupId | None]] | None = None
+        self.gate: asyncio.Event | None = None
+
+    def another(self) -> "MemoryStore":
+        """One more process's client on the same data."""
+        return MemoryStore(data=self._data)
+
+    # -- the port ------------------------------------------------------------------------------
 
     async def read(self, lookup: LookupId) -> StoredRecord | None:
-        self._count(reads=1)
-        return self._live(lookup)
+        return (await self.read_many([lookup]))[0]
 
     async def read_many(self, lookups: Sequence[LookupId]) -> list[StoredRecord | None]:
         self._count(reads=1)
-        return [self._live(lookup) for lookup in lookups]
+        found = [self._data.live(lookup) for lookup in lookups]
+        await self._answered()
+        return found
 
     async def create(
         self,
@@ -44,79 +89,164 @@ class MemoryStore:
         index_ttl: float,
     ) -> bool:
         self._count(writes=1)
+        now = self._data.clock.now()
         for name in indexes:
-            entries = self._indexes.setdefault(name, {})
-            entries[lookup] = max(entries.get(lookup, 0.0), self._clock.now() + index_ttl)
-        if self._live(lookup) is not None:
-            return False
-        self._sessions[lookup] = (record, self._clock.now() + ttl)
-        return True
+            entries = self._data.indexes.setdefault(name, {})
+            entries[lookup] = max(entries.get(lookup, 0.0), now + index_ttl)
+        free = self._data.live(lookup) is None
+        if free:
+            self._put(lookup, record, now + ttl)
+        await self._answered()
+        return free
 
     async def replace(
         self, lookup: LookupId, record: StoredRecord, *, expected: int, ttl: float
     ) -> bool:
         self._count(writes=1)
-        current = self._live(lookup)
-        if current is None or current.generation != expected:
-            return False
-        self._sessions[lookup] = (record, self._clock.now() + ttl)
-        return True
+        current = self._data.live(lookup)
+        fits = current is not None and current.generation == expected
+        if fits:
+            self._put(lookup, record, self._data.clock.now() + ttl)
+        await self._answered()
+        return fits
 
     async def end(self, lookup: LookupId, indexes: Sequence[IndexName]) -> bool:
         self._count(writes=1)
-        was_there = self._live(lookup) is not None
-        self._sessions.pop(lookup, None)
+        was_there = self._data.live(lookup) is not None
+        if was_there:
+            del self._data.sessions[lookup]
+            self._data.tell(lookup)
         for name in indexes:
-            self._indexes.get(name, {}).pop(lookup, None)
+            self._data.indexes.get(name, {}).pop(lookup, None)
+        await self._answered()
         return was_there
 
     async def members(self, index: IndexName) -> list[LookupId]:
         self._count(reads=1)
-        now = self._clock.now()
-        return [key for key, until in self._indexes.get(index, {}).items() if until > now]
+        now = self._data.clock.now()
+        return [key for key, until in self._data.indexes.get(index, {}).items() if until > now]
 
     async def claim(self, name: str, *, ttl: float) -> bool:
         self._count(writes=1)
-        if self._claims.get(name, 0.0) > self._clock.now():
+        now = self._data.clock.now()
+        if self._data.claims.get(name, 0.0) > now:
             return False
-        self._claims[name] = self._clock.now() + ttl
+        self._data.claims[name] = now + ttl
         return True
 
     def watch(self, changes: Changes) -> None:
         self._changes = changes
 
     def is_watched(self) -> bool:
-        return False
+        self._data.expire()
+        if self._changes is None or not self._linked or self._data.down:
+            return False
+        return not self._held or self._data.clock.now() - self._held[0][0] < LAG
 
     async def ping(self) -> None:
         self._count(reads=1)
 
+    # -- what tests do to it -------------------------------------------------------------------
+
+    @property
+    def reads(self) -> int:
+        return self._data.reads
+
+    @reads.setter
+    def reads(self, count: int) -> None:
+        self._data.reads = count
+
+    @property
+    def writes(self) -> int:
+        return self._data.writes
+
+    @property
+    def down(self) -> bool:
+        return self._data.down
+
+    @down.setter
+    def down(self, down: bool) -> None:
+        """Stop the server, or start it again: either way every link is lost."""
+        self._data.down = down
+        for client in self._data.clients:
+            client._lose()
+
+    def cut(self) -> None:
+        """Break this client's link, not the store."""
+        self._linked = False
+        self._lose()
+
+    def mend(self) -> None:
+        """Make the link anew."""
+        self._linked = True
+        self._lose()
+
+    def hold(self) -> None:
+        """Let announcements queue on their way to this client, as a slow network does."""
+        self._held = deque() if self._held is None else self._held
+
+    def release(self, count: int | None = None) -> None:
+        """Deliver so many of them, or all and everything from now on at once."""
+        held = self._held or deque()
+        for _ in range(len(held) if count is None else min(count, len(held))):
+            self._deliver(held.popleft()[1])
+        if count is None:
+            self._held = None
+
     def plant(self, lookup: LookupId, record: StoredRecord) -> None:
         """Put this record there, as somebody with write access to the store could."""
-        _, until = self._sessions.get(lookup, (None, self._clock.now() + 600))
-        self._sessions[lookup] = (record, until)
+        _, until = self._data.sessions.get(lookup, (None, self._data.clock.now() + 600))
+        self._put(lookup, record, until)
 
     def enter(self, index: IndexName, lookup: LookupId) -> None:
         """Enter a session in an index, as such a somebody could."""
-        self._indexes.setdefault(index, {})[lookup] = self._clock.now() + 600
+        self._data.indexes.setdefault(index, {})[lookup] = self._data.clock.now() + 600
 
     def lose_everything(self) -> None:
         """What FLUSHALL does (F6)."""
-        self._sessions.clear()
-        self._indexes.clear()
-        self._claims.clear()
+        self._data.sessions.clear()
+        self._data.indexes.clear()
+        self._data.claims.clear()
+        self._data.tell(None)
 
     def live_sessions(self) -> dict[LookupId, StoredRecord]:
         """Everything `read` would find, without counting as a read."""
-        found = {lookup: self._live(lookup) for lookup in self._sessions}
-        return {lookup: record for lookup, record in found.items() if record is not None}
+        self._data.expire()
+        return {lookup: record for lookup, (record, _) in self._data.sessions.items()}
 
-    def _live(self, lookup: LookupId) -> StoredRecord | None:
-        record, until = self._sessions.get(lookup, (None, 0.0))
-        return record if until > self._clock.now() else None
+    def hear(self, lookup: LookupId | None) -> None:
+        """Called by the data: something changed."""
+        if not self._linked or self._data.down:
+            return
+        if self._held is None:
+            self._deliver(lookup)
+        else:
+            self._held.append((self._data.clock.now(), lookup))
+
+    def _deliver(self, lookup: LookupId | None) -> None:
+        if self._changes is None:
+            return
+        if lookup is None:
+            self._changes.everything()
+        else:
+            self._changes.changed(lookup)
+
+    def _lose(self) -> None:
+        """What was on its way is lost with the link."""
+        if self._held is not None:
+            self._held.clear()
+        self._deliver(None)
+
+    def _put(self, lookup: LookupId, record: StoredRecord, until: float) -> None:
+        self._data.sessions[lookup] = (record, until)
+        self._data.tell(lookup)
+
+    async def _answered(self) -> None:
+        if self.gate is not None:
+            await self.gate.wait()
 
     def _count(self, *, reads: int = 0, writes: int = 0) -> None:
-        self.reads += reads
-        self.writes += writes
-        if self.down:
+        self._data.reads += reads
+        self._data.writes += writes
+        if self._data.down:
             raise Unavailable(Code.STORE_UNAVAILABLE, note="store: switched off by the test")

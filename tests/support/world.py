@@ -87,6 +87,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.store = self.store or MemoryStore(self.clock)
+        self.stores: list[Any] = []  # of each replica, in order
         self.audit_text = io.StringIO()
         self.api = FakeApi()
         self.providers = {
@@ -100,10 +101,13 @@ class World:
         self.gateway = self.gateways[0]
         self.home = str(self.settings.public_origin)
 
-    def replica(self, settings: Settings | None = None) -> app.Gateway:
-        """One more process on the same store."""
+    def replica(self, settings: Settings | None = None, store: Any = None) -> app.Gateway:
+        """One more process on the same data, by this client of the store or a new one."""
+        if store is None:
+            store = self.store.another() if self.stores else self.store
+        self.stores.append(store)
         parts = app.Parts(
-            store=self.store,
+            store=store,
             back_channel=Providers(*self.providers.values()),
             upstream=self.api,
             jose=JoserfcJose(),

@@ -30,6 +30,7 @@ def ring(*names: str, start: int = 0) -> KeyRing:
 
 HANDLE = SessionHandle(bytes(range(32)))
 OTHER = SessionHandle(bytes(range(1, 33)))
+LOOKUP = KeyRing.lookup(HANDLE)
 
 
 def test_a_cookie_comes_back_as_the_handle_it_was_made_from() -> None:
@@ -76,13 +77,18 @@ def test_the_lookup_id_does_not_contain_the_handle_d10() -> None:
 def test_facts_open_with_the_ring_alone_and_tokens_need_the_cookie() -> None:
     one = ring("a")
     lookup = one.lookup(HANDLE)
-    facts, tokens = one.seal_facts(lookup, 1, b"facts"), one.seal_tokens(HANDLE, 1, b"tokens")
+    facts, tokens = (
+        one.seal_facts(lookup, 1, b"facts"),
+        one.seal_tokens(HANDLE, LOOKUP, 1, b"tokens"),
+    )
     assert one.open_facts(lookup, 1, facts) == b"facts"
-    assert one.open_tokens(HANDLE, 1, tokens) == b"tokens"
+    assert one.open_tokens(HANDLE, LOOKUP, 1, tokens) == b"tokens"
     with pytest.raises(CannotOpen):
-        one.open_tokens(OTHER, 1, tokens)
+        one.open_tokens(OTHER, LOOKUP, 1, tokens)
     with pytest.raises(CannotOpen):
-        ring("b").open_tokens(HANDLE, 1, tokens)
+        ring("b").open_tokens(HANDLE, LOOKUP, 1, tokens)
+    with pytest.raises(CannotOpen):
+        one.open_tokens(HANDLE, KeyRing.lookup(OTHER), 1, tokens)
 
 
 def test_a_record_moved_to_another_session_does_not_open_d10() -> None:
@@ -98,16 +104,16 @@ def test_a_record_replayed_at_another_generation_does_not_open() -> None:
     with pytest.raises(CannotOpen):
         one.open_facts(lookup, 2, one.seal_facts(lookup, 1, b"facts"))
     with pytest.raises(CannotOpen):
-        one.open_tokens(HANDLE, 2, one.seal_tokens(HANDLE, 1, b"tokens"))
+        one.open_tokens(HANDLE, LOOKUP, 2, one.seal_tokens(HANDLE, LOOKUP, 1, b"tokens"))
 
 
 def test_facts_and_tokens_are_not_interchangeable_b14() -> None:
     one = ring("a")
     lookup = one.lookup(HANDLE)
     with pytest.raises(CannotOpen):
-        one.open_facts(lookup, 1, one.seal_tokens(HANDLE, 1, b"x"))
+        one.open_facts(lookup, 1, one.seal_tokens(HANDLE, LOOKUP, 1, b"x"))
     with pytest.raises(CannotOpen):
-        one.open_tokens(HANDLE, 1, one.seal_facts(lookup, 1, b"x"))
+        one.open_tokens(HANDLE, LOOKUP, 1, one.seal_facts(lookup, 1, b"x"))
 
 
 def test_every_changed_octet_is_noticed() -> None:
