@@ -13,13 +13,13 @@ from starlette.types import ASGIApp
 from gateway import __version__, server
 from gateway.adapters.audit_log import StructlogAudit, configure_logging
 from gateway.adapters.embedded_redis import EmbeddedValkey
-from gateway.adapters.httpx_upstream import HttpxUpstream, UpstreamSettings
+from gateway.adapters.http1_upstream.client import Http1Upstream
 from gateway.adapters.jose import JoserfcJose
 from gateway.adapters.metrics import CONTENT_TYPE, CountedAudit, Metrics
 from gateway.adapters.provider_http import ProviderHttp
 from gateway.adapters.redis_store import RedisStore
 from gateway.adapters.system import SystemClock, SystemEntropy
-from gateway.edge.routes import RouteTable
+from gateway.edge.routes import RouteTable, ToUpstream
 from gateway.errors import Code, Unavailable
 from gateway.ports import (
     AuditEvent,
@@ -205,7 +205,9 @@ async def opened(settings: Settings) -> AsyncGenerator[Gateway]:
         stack.push_async_callback(store.aclose)
         back_channel = ProviderHttp(settings.back_channel)
         stack.push_async_callback(back_channel.aclose)
-        upstream = HttpxUpstream(UpstreamSettings())
+        upstream = Http1Upstream(
+            route.to.group for route in settings.routes if isinstance(route.to, ToUpstream)
+        )
         stack.push_async_callback(upstream.aclose)
         entropy = SystemEntropy()
         ring = KeyRing(settings.keys, entropy)

@@ -1,4 +1,4 @@
-"""Whom outgoing TLS trusts: one rule for the store and the providers.
+"""Whom outgoing TLS trusts, and as whom it speaks: one rule for store, providers and upstreams.
 
 The environment has no say (K8): SSL_CERT_FILE and SSL_CERT_DIR would let it add a certificate
 authority, SSLKEYLOGFILE would write session keys to a file, and `ssl.create_default_context` obeys
@@ -20,14 +20,19 @@ _BUNDLES = (
 )
 
 
-def client_context(ca_file: str | None, *, key: str) -> ssl.SSLContext:
+def client_context(
+    ca_file: str | None, *, key: str, certificate: str | None = None, private_key: str | None = None
+) -> ssl.SSLContext:
     """Return a context that verifies certificate and host name (F2), TLS 1.2 or newer.
 
-    `ca_file` is a PEM bundle that replaces the system's authorities. `key` is the settings path to
-    blame: raises `Misconfigured` when the file cannot be used.
+    `ca_file` is a PEM bundle that replaces the system's authorities; `certificate` and
+    `private_key` are PEM files to show to a server that asks (the key may be in the first). `key`
+    is the settings path to blame: raises `Misconfigured` when a file cannot be used.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if certificate is not None:
+        _show(context, certificate, private_key, key)
     if ca_file is None:
         _trust_the_system(context)
         return context
@@ -38,6 +43,16 @@ def client_context(ca_file: str | None, *, key: str) -> ssl.SSLContext:
             [f"{key}: cannot read certificates from {ca_file!r} ({type(fault).__name__})"]
         ) from fault
     return context
+
+
+def _show(context: ssl.SSLContext, certificate: str, private_key: str | None, key: str) -> None:
+    try:
+        # The password: OpenSSL would ask the terminal for that of a protected key.
+        context.load_cert_chain(certificate, private_key, password="")
+    except (OSError, ValueError) as fault:
+        raise Misconfigured(
+            [f"{key}: cannot use the certificate {certificate!r} ({type(fault).__name__})"]
+        ) from fault
 
 
 def _trust_the_system(context: ssl.SSLContext) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from starlette.types import Receive, Scope, Send
 
+from gateway.edge.headers import content_length
 from gateway.edge.messages import Body, BrowserRequest, Reply
 from gateway.errors import Code, GatewayError, Refused
 from gateway.web.connection import Connection
@@ -146,18 +147,19 @@ async def _body(receive: Receive, most: int | None) -> Body:
 
 
 async def _send(reply: Reply, request: BrowserRequest, send: Send) -> None:
-    start = {"type": "http.response.start", "status": reply.status, "headers": list(reply.fields)}
+    # The server writes Date itself; two would be one too many.
+    headers = [field for field in reply.fields if field[0] != b"date"]
+    start = {"type": "http.response.start", "status": reply.status, "headers": headers}
     if isinstance(reply.body, bytes):
-        length = (b"content-length", str(len(reply.body)).encode())
-        if reply.status not in (204, 304):
-            start["headers"] = [*reply.fields, length]
+        # An upstream's fields say how long the answer is; of what HEAD asks about, only they know.
+        is_known = reply.body or request.method != "HEAD"
+        if is_known and reply.status not in (204, 304) and content_length(reply.fields) is None:
+            headers.append((b"content-length", str(len(reply.body)).encode()))
         await send(start)
         octets = b"" if request.method == "HEAD" else reply.body
         await send({"type": "http.response.body", "body": octets})
         return
     stream = reply.body
-    # The server writes Date itself; two would be one too many.
-    start["headers"] = [field for field in reply.fields if field[0] != b"date"]
     try:
         await send(start)
         async for piece in stream:

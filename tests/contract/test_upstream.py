@@ -5,9 +5,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 import pytest
 
-from gateway.adapters.httpx_upstream import HttpxUpstream, UpstreamSettings
+from gateway.adapters.http1_upstream.client import Http1Upstream
 from gateway.edge.messages import Body, Fields, Stream, UpstreamRequest
-from gateway.edge.upstream_group import UpstreamGroup
+from gateway.edge.upstream_group import UpstreamGroup, Timeouts, PoolLimits
 from gateway.errors import Code, Unavailable
 from gateway.ports import Upstream, UpstreamAnswer
 from tests.support.processes import free_port
@@ -22,11 +22,7 @@ async def server() -> AsyncIterator[RawUpstream]:
 
 @pytest.fixture
 async def upstream() -> AsyncIterator[Upstream]:
-    adapter = HttpxUpstream(
-        UpstreamSettings(
-            connect_timeout=1, read_timeout=1, write_timeout=1, pool_timeout=0.3, max_connections=4
-        )
-    )
+    adapter = Http1Upstream()
     yield adapter
     await adapter.aclose()
 
@@ -36,7 +32,7 @@ def request(
 ) -> UpstreamRequest:
     host = server.origin.removeprefix("http://").encode()
     return UpstreamRequest(
-        method, UpstreamGroup((server.origin,)), target, ((b"host", host), *fields)
+        method, UpstreamGroup((server.origin,), Timeouts(1,1,1), PoolLimits(max_connections=4, wait=0.3)), target, ((b"host", host), *fields)
     )
 
 
@@ -313,7 +309,7 @@ async def test_a_proxy_named_in_the_environment_never_sees_a_token_k8(
     async with raw_upstream() as proxy:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
             monkeypatch.setenv(name, proxy.origin)
-        adapter = HttpxUpstream(UpstreamSettings(connect_timeout=1, read_timeout=1))
+        adapter = Http1Upstream()
         await answered(adapter, request(server, fields=((b"authorization", b"Bearer x"),)))
         await adapter.aclose()
         assert proxy.heads == []
