@@ -107,7 +107,12 @@ def _session(section: SessionSection, report: Report) -> SessionPolicy:
         report.error(("session", "idle_timeout"), "must not be longer than absolute_timeout")
     if section.refresh_margin >= section.idle_timeout:
         report.error(("session", "refresh_margin"), "must be shorter than idle_timeout")
-    return SessionPolicy(section.idle_timeout, section.absolute_timeout, section.refresh_margin)
+    return SessionPolicy(
+        section.idle_timeout,
+        section.absolute_timeout,
+        section.refresh_margin,
+        section.cache_bytes,
+    )
 
 
 def _login(section: LoginSection, origin: PublicOrigin, report: Report) -> LoginPolicy:

@@ -145,6 +145,10 @@ class SessionSection(Section):
     refresh_margin: Annotated[float, Duration("1s", "10m")] = Field(
         default=60.0, description="The access token is renewed when it has less than this left."
     )
+    cache_bytes: Annotated[int, Size("0B", "64GiB")] = Field(
+        default=67108864,
+        description="Memory for opened sessions per worker, about 8 KiB each; `0` keeps none.",
+    )
     same_site: Annotated[
         str,
         Choice(

@@ -30,7 +30,7 @@ from gateway.ports import (
 )
 from gateway.secret import SessionHandle
 from gateway.session import codec
-from gateway.session.cache import Listener, SessionCache
+from gateway.session.cache import Listener, Origin, SessionCache
 from gateway.session.model import Facts, Session, SessionId, SessionPolicy, Tokens
 from gateway.session.sealing import CannotOpen, KeyRing, b64
 from gateway.session.trail import about
@@ -106,15 +106,24 @@ class Sessions:
         return self._opened(handle, lookup, await self.store.read(lookup))
 
     async def _read(self, cookie: str, now: float) -> Session | None:
-        handle = self.ring.read_handle(cookie)
+        """Ask the store, and open what it says, unless it says what it said before."""
+        known = self._cache.recall(cookie)
+        handle = known.session.handle if known else self.ring.read_handle(cookie)
         if handle is None:
             return None
-        lookup = self.ring.lookup(handle)
+        lookup = known.session.lookup if known else self.ring.lookup(handle)
         with self._cache.reading(lookup) as reading:
             record = await self.store.read(lookup)
-            session = self._opened(handle, lookup, record)
-            if session is not None and record is not None:
-                self._cache.keep(reading, cookie, session, len(record.sealed), now)
+            if record is None:
+                self._cache.forget(lookup)
+                return None
+            origin = Origin.of(record)
+            if known is not None and known.origin == origin:
+                session = self._unless_over(known.session)
+            else:
+                session = self._opened(handle, lookup, record)
+            if session is not None:
+                self._cache.keep(reading, cookie, session, origin, now)
         return session
 
     def _opened(
@@ -129,6 +138,9 @@ class Sessions:
             note = "a stored session does not open"
             self._audit.record(AuditEvent(AuditName.SESSION_UNREADABLE, Outcome.FAILURE, note=note))
             return None
+        return self._unless_over(session)
+
+    def _unless_over(self, session: Session) -> Session | None:
         return None if session.facts.is_over(self.clock.now()) else session
 
     async def slide(self, session: Session) -> Session | None:

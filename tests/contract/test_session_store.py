@@ -8,8 +8,10 @@ redis-server over TLS.
 import asyncio
 import contextlib
 import dataclasses
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,13 @@ from gateway.secret import Password, StoreUrl
 from tests.support.certificates import make_certificates
 from tests.support.clock import TurnableClock
 from tests.support.memory_store import MemoryStore
-from tests.support.redis_servers import RealServer, free_port, redis_server_binary, running
+from tests.support.redis_servers import (
+    RealServer,
+    command,
+    free_port,
+    redis_server_binary,
+    running,
+)
 
 LONG = 60.0  # seconds: not over before the test is
 SHORT = 0.15  # seconds: over when `fast_forward(SHORT)` returns
@@ -32,16 +40,25 @@ SUBJECT, SID = IndexName("by-subject"), IndexName("by-sid")
 # What gateway/adapters/redis_scripts.py says a server must allow, and nothing else.
 ALLOWED = (
     "+mget +set +del +zadd +zrem +zrange +zrangebyscore +zremrangebyscore +type +getrange "
-    "+pexpireat +time +eval +evalsha +ping +auth +select"
+    "+pexpireat +time +eval +evalsha +ping +auth +select "
+    "+client|id +client|tracking +subscribe &__redis__:invalidate"
 )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class World:
-    """A store, and how to let time pass for it."""
+    """A store, another process's client on the same data, and what one can do to them.
+
+    `stranger` is a client with another prefix. `cut` breaks the link that `store` watches by.
+    """
 
     store: SessionStore
+    other: SessionStore
+    stranger: SessionStore
     fast_forward: Callable[[float], Awaitable[None]]
+    flush: Callable[[], object]
+    cut: Callable[[], object]
+    mend: Callable[[], object]
 
     async def put(
         self, lookup: LookupId, record: StoredRecord, indexes: Sequence[IndexName] = ()
@@ -83,33 +100,43 @@ def tls_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RealS
         yield server, made.ca_file
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Served:
+    """How the store reaches a server, and how a test does."""
+
+    settings: StoreSettings
+    command: Callable[..., object]
+
+
 @contextlib.asynccontextmanager
-async def embedded(request: pytest.FixtureRequest) -> AsyncIterator[StoreSettings]:
+async def embedded(request: pytest.FixtureRequest) -> AsyncIterator[Served]:
     folder = request.getfixturevalue("tmp_path_factory").mktemp("valkey")
     valkey = EmbeddedValkey(folder)
     await valkey.start()
     try:
-        yield StoreSettings(valkey.url)
+        yield Served(StoreSettings(valkey.url), partial(command, folder / "valkey.sock"))
     finally:
         await valkey.stop()
 
 
 @contextlib.asynccontextmanager
-async def password_and_acl(request: pytest.FixtureRequest) -> AsyncIterator[StoreSettings]:
+async def password_and_acl(request: pytest.FixtureRequest) -> AsyncIterator[Served]:
     server: RealServer = request.getfixturevalue("acl_server")
-    yield StoreSettings(
+    settings = StoreSettings(
         StoreUrl(f"redis://127.0.0.1:{server.port}/0"),
         prefix=f"contract:{uuid.uuid4()}:",
         username="gateway",
         password=Password("store-password"),
     )
+    yield Served(settings, server.command)
 
 
 @contextlib.asynccontextmanager
-async def tls(request: pytest.FixtureRequest) -> AsyncIterator[StoreSettings]:
+async def tls(request: pytest.FixtureRequest) -> AsyncIterator[Served]:
     server, ca_file = request.getfixturevalue("tls_server")
     url = StoreUrl(f"rediss://localhost:{server.port}/3")
-    yield StoreSettings(url, prefix=f"{uuid.uuid4()}:", ca_file=str(ca_file))
+    settings = StoreSettings(url, prefix=f"{uuid.uuid4()}:", ca_file=str(ca_file))
+    yield Served(settings, server.command)
 
 
 SERVERS = {"embedded": embedded, "password and ACL": password_and_acl, "TLS": tls}
@@ -118,23 +145,44 @@ SERVERS = {"embedded": embedded, "password and ACL": password_and_acl, "TLS": tl
 @pytest.fixture(params=["memory", *SERVERS])
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     if request.param == "memory":
-        clock = TurnableClock()
-
-        async def turn(seconds: float) -> None:
-            clock.advance(seconds)
-
-        yield World(MemoryStore(clock), turn)
+        yield in_memory()
         return
-    async with SERVERS[request.param](request) as settings:
+    async with SERVERS[request.param](request) as served, contextlib.AsyncExitStack() as stack:
         # What the store means is tested here; how long it may take is tested in the fault tests.
         patient = dataclasses.replace(
-            settings, connect_timeout=5, command_timeout=5, slot_timeout=5, budget=15
+            served.settings, connect_timeout=5, command_timeout=5, slot_timeout=5, budget=15
         )
-        store = RedisStore(patient)
-        try:
-            yield World(store, lambda seconds: asyncio.sleep(seconds + 0.02))
-        finally:
-            await store.aclose()
+        elsewhere = dataclasses.replace(patient, prefix=f"{patient.prefix}x:")
+        store, other, stranger = map(RedisStore, (patient, patient, elsewhere))
+        for opened in (store, other, stranger):
+            stack.push_async_callback(opened.aclose)
+        yield World(
+            store,
+            other,
+            stranger,
+            fast_forward=lambda seconds: asyncio.sleep(seconds + 0.02),
+            flush=lambda: served.command("FLUSHALL"),
+            cut=lambda: served.command("CLIENT", "KILL", "TYPE", "pubsub"),
+            mend=lambda: None,
+        )
+
+
+def in_memory() -> World:
+    clock = TurnableClock()
+    store = MemoryStore(clock)
+
+    async def turn(seconds: float) -> None:
+        clock.advance(seconds)
+
+    return World(
+        store,
+        store.another(),
+        MemoryStore(clock),
+        fast_forward=turn,
+        flush=store.lose_everything,
+        cut=store.cut,
+        mend=store.mend,
+    )
 
 
 async def test_a_record_comes_back_as_it_was_stored(world: World) -> None:
@@ -320,3 +368,127 @@ async def test_a_time_to_live_that_is_already_over_keeps_nothing(world: World) -
 
 async def test_the_store_answers_a_ping(world: World) -> None:
     await world.store.ping()
+
+
+# -- watching -----------------------------------------------------------------------------------
+
+SOON = 10.0  # seconds; a guard for a busy machine, not a promise
+
+
+class Told:
+    """What a watcher was told, in order; None stands for everything."""
+
+    def __init__(self) -> None:
+        self.of: list[LookupId | None] = []
+
+    def changed(self, lookup: LookupId) -> None:
+        self.of.append(lookup)
+
+    def everything(self) -> None:
+        self.of.append(None)
+
+
+async def soon(condition: Callable[[], bool], within: float = SOON) -> None:
+    async with asyncio.timeout(within):
+        while not condition():  # noqa: ASYNC110 - known to another process
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def told(world: World) -> Told:
+    """The store of this world, watched; what was told until it was is forgotten."""
+    watcher = Told()
+    assert not world.store.is_watched()
+    world.store.watch(watcher)
+    await soon(world.store.is_watched)
+    assert watcher.of[-1:] == [None], "copies from before the link must go"
+    watcher.of.clear()
+    return watcher
+
+
+async def test_every_write_of_another_process_is_told(world: World, told: Told) -> None:
+    """D3, D6: what one process ends, every other forgets."""
+    for operation in (
+        world.other.create(A, StoredRecord(1, b"1"), ttl=LONG, indexes=[SUBJECT], index_ttl=LONG),
+        world.other.replace(A, StoredRecord(2, b"2"), expected=1, ttl=LONG),
+        world.other.end(A, [SUBJECT]),
+    ):
+        assert await operation
+        await soon(lambda: told.of == [A])
+        told.of.clear()
+
+
+async def test_our_own_writes_are_told_too(world: World, told: Told) -> None:
+    assert await world.put(A, StoredRecord(1, b"1"))
+    await soon(lambda: told.of == [A])
+
+
+async def test_a_record_that_runs_out_is_told(world: World, told: Told) -> None:
+    """D4: a deadline that only the store enforces is heard of as well."""
+    await world.other.create(A, StoredRecord(1, b"1"), ttl=SHORT, indexes=[], index_ttl=SHORT)
+    await soon(lambda: told.of == [A])
+    await world.fast_forward(SHORT)
+    assert await world.other.read(A) is None
+    await soon(lambda: told.of == [A, A])
+
+
+async def test_an_emptied_store_is_told(world: World, told: Told) -> None:
+    """F6."""
+    await world.put(A, StoredRecord(1, b"1"))
+    await soon(lambda: told.of == [A])
+    world.flush()
+    await soon(lambda: None in told.of)
+    assert world.store.is_watched()
+
+
+async def test_nothing_else_is_told(world: World, told: Told) -> None:
+    """Another gateway's sessions on the same server, and whatever is no session."""
+    await world.stranger.create(B, StoredRecord(1, b"1"), ttl=LONG, indexes=[SID], index_ttl=LONG)
+    await world.stranger.end(B, [SID])
+    await world.other.claim("attempt", ttl=SHORT)
+    assert not await world.other.end(C, [SUBJECT])
+    assert not await world.other.replace(C, StoredRecord(2, b"2"), expected=1, ttl=LONG)
+    await world.other.read_many([A, B, C])
+    await world.put(A, StoredRecord(1, b"1"))
+    await soon(lambda: A in told.of)
+    assert told.of == [A]
+
+
+async def test_a_watcher_hears_of_changes_in_their_order(world: World, told: Told) -> None:
+    lookups = [LookupId(f"lookup-{i}") for i in range(50)]
+    for lookup in lookups:
+        await world.other.create(lookup, StoredRecord(1, b"1"), ttl=LONG, indexes=[], index_ttl=1)
+    await soon(lambda: len(told.of) >= len(lookups))
+    assert told.of == lookups
+
+
+async def test_while_it_vouches_a_change_has_been_told_after_a_second(
+    world: World, told: Told
+) -> None:
+    """The promise itself, for changes at every moment of the interval between two proofs."""
+    for i in range(12):
+        await world.fast_forward(0.07)
+        lookup = LookupId(f"lookup-{i}")
+        await world.other.create(lookup, StoredRecord(1, b"1"), ttl=LONG, indexes=[], index_ttl=1)
+        changed_at = time.monotonic()
+        await soon(lambda: lookup in told.of or not world.store.is_watched())  # noqa: B023 - awaited here
+        assert lookup in told.of
+        assert time.monotonic() - changed_at < 1.0
+
+
+async def test_a_link_that_is_cut_is_known_to_be_and_comes_back(world: World, told: Told) -> None:
+    for _ in range(3):
+        world.cut()
+        await soon(lambda: None in told.of, within=1.5)
+        told.of.clear()
+        world.mend()
+        await soon(lambda: None in told.of and world.store.is_watched())
+        await world.other.end(A, [])
+        await world.other.create(A, StoredRecord(1, b"1"), ttl=LONG, indexes=[], index_ttl=1)
+        await soon(lambda: A in told.of)
+        told.of.clear()
+
+
+async def test_a_store_nobody_watches_vouches_for_nothing(world: World) -> None:
+    await world.put(A, StoredRecord(1, b"1"))
+    assert not world.store.is_watched()

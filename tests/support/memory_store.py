@@ -60,9 +60,11 @@ class MemoryStore:
         self._data = data or Data(clock or TurnableClock())
         self._data.clients.append(self)
         self._changes: Changes | None = None
-        self._linked = True
-        self._held: deque[tuple[float, LookupId | None]] | None = None
+        self.linked = True
+        self.held: deque[tuple[float, LookupId | None]] = deque()  # when, and what
+        self._is_holding = False
         self.gate: asyncio.Event | None = None
+        self.at_gate = asyncio.Event()  # an operation has taken effect and is not answered yet
 
     def another(self) -> "MemoryStore":
         """One more process's client on the same data."""
@@ -136,12 +138,13 @@ class MemoryStore:
 
     def watch(self, changes: Changes) -> None:
         self._changes = changes
+        self._deliver(None)
 
     def is_watched(self) -> bool:
         self._data.expire()
-        if self._changes is None or not self._linked or self._data.down:
+        if self._changes is None or not self.linked or self._data.down:
             return False
-        return not self._held or self._data.clock.now() - self._held[0][0] < LAG
+        return not self.held or self._data.clock.now() - self.held[0][0] < LAG
 
     async def ping(self) -> None:
         self._count(reads=1)
@@ -173,25 +176,24 @@ class MemoryStore:
 
     def cut(self) -> None:
         """Break this client's link, not the store."""
-        self._linked = False
+        self.linked = False
         self._lose()
 
     def mend(self) -> None:
         """Make the link anew."""
-        self._linked = True
+        self.linked = True
         self._lose()
 
     def hold(self) -> None:
         """Let announcements queue on their way to this client, as a slow network does."""
-        self._held = deque() if self._held is None else self._held
+        self._is_holding = True
 
     def release(self, count: int | None = None) -> None:
         """Deliver so many of them, or all and everything from now on at once."""
-        held = self._held or deque()
-        for _ in range(len(held) if count is None else min(count, len(held))):
-            self._deliver(held.popleft()[1])
+        for _ in range(len(self.held) if count is None else min(count, len(self.held))):
+            self._deliver(self.held.popleft()[1])
         if count is None:
-            self._held = None
+            self._is_holding = False
 
     def plant(self, lookup: LookupId, record: StoredRecord) -> None:
         """Put this record there, as somebody with write access to the store could."""
@@ -216,12 +218,12 @@ class MemoryStore:
 
     def hear(self, lookup: LookupId | None) -> None:
         """Called by the data: something changed."""
-        if not self._linked or self._data.down:
+        if not self.linked or self._data.down:
             return
-        if self._held is None:
-            self._deliver(lookup)
+        if self._is_holding:
+            self.held.append((self._data.clock.now(), lookup))
         else:
-            self._held.append((self._data.clock.now(), lookup))
+            self._deliver(lookup)
 
     def _deliver(self, lookup: LookupId | None) -> None:
         if self._changes is None:
@@ -233,8 +235,7 @@ class MemoryStore:
 
     def _lose(self) -> None:
         """What was on its way is lost with the link."""
-        if self._held is not None:
-            self._held.clear()
+        self.held.clear()
         self._deliver(None)
 
     def _put(self, lookup: LookupId, record: StoredRecord, until: float) -> None:
@@ -242,8 +243,10 @@ class MemoryStore:
         self._data.tell(lookup)
 
     async def _answered(self) -> None:
-        if self.gate is not None:
-            await self.gate.wait()
+        if self.gate is None:
+            return
+        self.at_gate.set()
+        await self.gate.wait()
 
     def _count(self, *, reads: int = 0, writes: int = 0) -> None:
         self._data.reads += reads

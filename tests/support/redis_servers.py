@@ -133,20 +133,25 @@ class RealServer:
         os.kill(self.pid, signal.SIGCONT)
 
     def command(self, *words: str | bytes) -> object:
-        """Send one command over the unix socket, as the user `default`; return its reply.
+        """Send one command over the unix socket, as the user `default`; see `command`."""
+        return command(self.socket_path, *words, password=self.password)
 
-        Raises `ServerSaidNo` for an error reply. Bypasses every line of code under test.
-        """
-        with socket.socket(socket.AF_UNIX) as plain:
-            plain.settimeout(5)
-            plain.connect(str(self.socket_path))
-            stream = plain.makefile("rwb")
-            with stream:
-                if self.password:
-                    _send(stream, ("AUTH", self.password))
-                    _receive(stream)
-                _send(stream, words)
-                return _receive(stream)
+
+def command(path: Path, *words: str | bytes, password: str = "") -> object:
+    """Send one command to the server on this unix socket; return its reply.
+
+    Raises `ServerSaidNo` for an error reply. Bypasses every line of code under test.
+    """
+    with socket.socket(socket.AF_UNIX) as plain:
+        plain.settimeout(5)
+        plain.connect(str(path))
+        stream = plain.makefile("rwb")
+        with stream:
+            if password:
+                _send(stream, ("AUTH", password))
+                _receive(stream)
+            _send(stream, words)
+            return _receive(stream)
 
 
 class ServerSaidNo(Exception):

@@ -17,13 +17,16 @@ class TcpProxy:
     `latency`: seconds each piece of an answer is held back. `mute`: requests are read, answers
     swallowed. `limit_data`: each connection is cut once this many octets of answers have passed.
     `garbage`: sent instead of every answer. `refuse`: accepted connections are closed at once.
+    `mute_subscribers`: as `mute`, for connections that have subscribed to something.
+    `target` may change: connections that are open stay where they are.
     """
 
     def __init__(self, target: tuple[str, int] | str) -> None:
-        self._target = target
+        self.target = target
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._subscribers: set[asyncio.StreamWriter] = set()
         self.port = 0
         self.connections = 0
         self.heal()
@@ -32,6 +35,7 @@ class TcpProxy:
         """Switch every toxic off."""
         self.latency = 0.0
         self.mute = False
+        self.mute_subscribers = False
         self.refuse = False
         self.limit_data: int | None = None
         self.garbage: bytes | None = None
@@ -84,14 +88,15 @@ class TcpProxy:
             pass  # one side is gone; so is the other, now
         finally:
             self._writers.discard(writer)
+            self._subscribers.discard(writer)
             writer.close()
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if isinstance(self._target, str):
-            back, forth = await asyncio.open_unix_connection(self._target)
+        if isinstance(self.target, str):
+            back, forth = await asyncio.open_unix_connection(self.target)
         else:
-            back, forth = await asyncio.open_connection(*self._target)
-        asking = asyncio.create_task(self._ask(reader, forth))
+            back, forth = await asyncio.open_connection(*self.target)
+        asking = asyncio.create_task(self._ask(reader, forth, writer))
         answering = asyncio.create_task(self._answer(back, writer))
         try:
             await asyncio.wait((asking, answering), return_when=asyncio.FIRST_COMPLETED)
@@ -103,8 +108,15 @@ class TcpProxy:
             with contextlib.suppress(OSError):
                 await forth.wait_closed()
 
-    async def _ask(self, reader: asyncio.StreamReader, forth: asyncio.StreamWriter) -> None:
+    async def _ask(
+        self,
+        reader: asyncio.StreamReader,
+        forth: asyncio.StreamWriter,
+        asking: asyncio.StreamWriter,
+    ) -> None:
         while piece := await reader.read(65536):
+            if b"SUBSCRIBE" in piece:
+                self._subscribers.add(asking)
             forth.write(piece)
             await forth.drain()
 
@@ -113,7 +125,7 @@ class TcpProxy:
         while piece := await back.read(65536):
             if self.latency:
                 await asyncio.sleep(self.latency)
-            if self.mute:
+            if self.mute or (self.mute_subscribers and writer in self._subscribers):
                 continue
             if self.garbage is not None:
                 piece = self.garbage

@@ -172,6 +172,11 @@ def test_timeouts_are_read_in_seconds() -> None:
     assert made.session == SessionPolicy(900, 28800, 30)
 
 
+@pytest.mark.parametrize(("written", "octets"), [(0, 0), ("8MiB", 8 * 1024**2)])
+def test_memory_for_sessions_is_a_size_and_may_be_none(written: object, octets: int) -> None:
+    assert settings({"session": {"cache_bytes": written}}).session.cache_bytes == octets
+
+
 @pytest.mark.parametrize(
     ("section", "path"),
     [
