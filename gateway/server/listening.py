@@ -3,18 +3,30 @@
 import asyncio
 import contextlib
 import importlib.util
+import logging
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import cast
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from gateway.server.protocol import HardenedProtocol, OnRefusal
+from gateway.server.clients import TICK, Clients, OnRefusal
+from gateway.server.protocol import SPARE, HardenedProtocol
+from gateway.settings import Limits
 
-_GRACE = 10  # seconds for requests under way when the server is asked to stop
+_log = logging.getLogger("gateway.server")
+
+_BACKLOG = 2048
+_OTHER_FILES = 64
+"""Open files besides those of clients and of the upstreams they are passed on to."""
+
+_LAST_WORDS = 2.0
+"""Seconds for cancelled requests to leave things in order after the grace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +44,7 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
-        listening.listen(2048)
+        listening.listen(_BACKLOG)
     except OSError as failure:
         listening.close()
         raise OSError(
@@ -42,39 +54,95 @@ def bind(host: str, port: int) -> socket.socket:
     return listening
 
 
-class _Server(uvicorn.Server):
-    """A server whose signals are handled once, for all listeners of the process."""
+class Server(uvicorn.Server):
+    """uvicorn's server with our clock, our way to stop, and no signals of its own."""
+
+    def __init__(self, listener: Listener, clients: Clients) -> None:
+        """`clients` are those of this listener alone."""
+        config = uvicorn.Config(
+            listener.app,
+            # Called with uvicorn's keywords for every connection, as it would call the class.
+            http=cast("type[asyncio.Protocol]", partial(HardenedProtocol, clients)),
+            ws="none",
+            lifespan="off",
+            proxy_headers=False,  # forwarded fields are read by our own rule (N1)
+            server_header=False,
+            access_log=False,
+            log_config=None,
+            backlog=_BACKLOG,
+        )
+        super().__init__(config)
+        self.clients = clients
+        self.server_state.connections = clients.connections  # type: ignore[assignment]  # a set of the same
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Signals are handled once, for all listeners of the process."""
         yield
 
+    async def on_tick(self, counter: int) -> bool:
+        """Look for who is overdue, ten times a second with the rest."""
+        self.clients.tick()
+        return await super().on_tick(counter)
 
-def server_for(listener: Listener, *, max_head: int, refused: OnRefusal) -> uvicorn.Server:
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept nobody, say the last words to everybody, and cut off who is there after the grace.
+
+        A second signal ends the grace.
+        """
+        for server in self.servers:
+            server.close()
+        for listening in sockets or []:
+            listening.close()
+        self.clients.drain()
+        tasks = self.server_state.tasks
+        until = self.clients.now + self.clients.limits.shutdown_grace
+        while self.clients.connections or tasks:
+            self.clients.tick()
+            if self.clients.now >= until or self.force_exit:
+                break
+            await asyncio.sleep(TICK / 2)
+        if self.clients.connections:
+            _log.warning("%d connections cut off by the shutdown", len(self.clients.connections))
+        self.clients.abort()
+        for task in tuple(tasks):
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tuple(tasks), timeout=_LAST_WORDS)
+
+
+def server_for(listener: Listener, *, limits: Limits, refused: OnRefusal) -> Server:
     """Return a server that answers on the listener's sockets once it is served."""
-    settings = {"max_head": max_head, "refused": staticmethod(refused)}
-    protocol = type("Protocol", (HardenedProtocol,), settings)
-    config = uvicorn.Config(
-        listener.app,
-        http=protocol,
-        ws="none",
-        lifespan="off",
-        proxy_headers=False,  # forwarded fields are read by our own rule (N1)
-        server_header=False,
-        access_log=False,
-        log_config=None,
-        timeout_graceful_shutdown=_GRACE,
-    )
-    return _Server(config)
+    return Server(listener, Clients(limits, refused, most=_room_for(limits.max_connections)))
 
 
-async def serve(listeners: list[Listener], *, max_head: int, refused: OnRefusal) -> None:
+@lru_cache(maxsize=1)
+def _room_for(wanted: int) -> int:
+    """Return how many clients can be connected, and see to it that the system allows them.
+
+    Each may need a second file, towards an upstream; whoever comes when all are used up could not
+    even be told so (F35).
+    """
+    needed = 2 * (wanted + SPARE) + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return wanted
+    room = max(1, (soft - _OTHER_FILES - SPARE) // 2)
+    _log.warning("only %d open files are allowed: at most %d connections at a time", soft, room)
+    return min(wanted, room)
+
+
+async def serve(listeners: list[Listener], *, limits: Limits, refused: OnRefusal) -> None:
     """Serve until SIGINT or SIGTERM, then let requests under way finish."""
-    servers = [server_for(listener, max_head=max_head, refused=refused) for listener in listeners]
+    servers = [server_for(listener, limits=limits, refused=refused) for listener in listeners]
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
         for server in servers:
+            server.force_exit = server.should_exit
             server.should_exit = True
 
     for number in (signal.SIGINT, signal.SIGTERM):
