@@ -233,7 +233,7 @@ async def run(settings: Settings, *more: server.Listener) -> None:
         await _announce(settings, gateway)
         await server.serve(
             [
-                server.Listener(gateway.public, [public]),
+                server.Listener(gateway.public, [public], gateway.channels.go_away),
                 server.Listener(gateway.admin, [admin]),
                 *more,
             ],

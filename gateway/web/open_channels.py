@@ -57,13 +57,17 @@ class OpenChannels:
         for channel in tuple(next(self._turns)):
             channel.visit()
 
+    def go_away(self) -> None:
+        """Tell every channel that the process stops."""
+        for group in self._groups:
+            for channel in tuple(group):
+                channel.go_away()
+
     async def aclose(self) -> None:
         """Close every channel, and give them a moment for it."""
         if self._timer is not None:
             self._timer.cancel()
-        for group in self._groups:
-            for channel in tuple(group):
-                channel.go_away()
+        self.go_away()
         if len(self):
             self._empty = asyncio.Event()
             with contextlib.suppress(TimeoutError):
