@@ -34,22 +34,28 @@ from gateway.ports import (
     SessionStore,
     Upstream,
 )
+from gateway.session.live import LiveChannels
 from gateway.session.login import Login
 from gateway.session.logout import Logout
 from gateway.session.manager import Sessions
 from gateway.session.provider import Provider
 from gateway.session.refresh import Refresher
-from gateway.session.sealing import KeyRing, b64
+from gateway.session.sealing import KeyRing
 from gateway.settings import LogFormat, Settings
 from gateway.web.account import Account
 from gateway.web.admin import Admin
 from gateway.web.endpoints import Endpoints
+from gateway.web.event_stream import EventStreams
 from gateway.web.incidents import Incidents
+from gateway.web.open_channels import OpenChannels
+from gateway.web.passing_on import PassingOn
 from gateway.web.pipeline import Pipeline
 from gateway.web.relay import Relay
+from gateway.web.request_ids import RequestIds
 from gateway.web.signing_in import SigningIn
 from gateway.web.site import BASE, Site
 from gateway.web.static import StaticFiles
+from gateway.web.websocket import WebSockets
 
 _log = logging.getLogger("gateway")
 
@@ -78,6 +84,8 @@ class Gateway:
     providers: Mapping[str, Provider]
     audit: AuditLog
     endpoints: Endpoints
+    live: LiveChannels
+    channels: OpenChannels
     ping: Callable[[], Awaitable[None]]
 
     def refused(self, code: Code, peer: str) -> None:
@@ -88,7 +96,9 @@ class Gateway:
         )
 
     async def aclose(self) -> None:
-        """Let grants and revocations under way reach their end."""
+        """Close what is open; let grants and revocations under way reach their end."""
+        await self.channels.aclose()
+        await self.live.aclose()
         await self.refresher.aclose()
         await self.logout.aclose()
 
@@ -111,19 +121,24 @@ def compose(settings: Settings, parts: Parts) -> Gateway:
     logout = Logout(providers, sessions, audit)
     account = Account(site, sessions, refresher, logout)
     login = Login(providers, sessions, settings.login, audit)
+    live = LiveChannels(sessions, refresher)
+    channels = OpenChannels()
     endpoints = Endpoints(SigningIn(site, routes, login, sessions), account)
     pipeline = Pipeline(
         site=site,
         routes=routes,
-        sessions=sessions,
-        refresher=refresher,
+        passing_on=PassingOn(site, routes, sessions, refresher),
         upstream=parts.upstream,
         endpoints=endpoints,
         account=account,
         static=StaticFiles(site, settings.routes),
+        websockets=WebSockets(
+            live, channels, parts.entropy, max_message=settings.limits.max_message_bytes
+        ),
+        event_streams=EventStreams(live, channels),
         audit=audit,
         incidents=Incidents(parts.clock, metrics.outage),
-        fresh_id=lambda: b64(parts.entropy.octets(12)),
+        fresh_id=RequestIds(parts.entropy),
     )
     audit.record(
         AuditEvent(AuditName.CONFIGURATION_LOADED, Outcome.SUCCESS, note=_summary(settings))
@@ -148,6 +163,8 @@ def compose(settings: Settings, parts: Parts) -> Gateway:
         providers=providers,
         audit=audit,
         endpoints=endpoints,
+        live=live,
+        channels=channels,
         ping=parts.store.ping,
     )
 
@@ -217,7 +234,7 @@ async def run(settings: Settings, *more: server.Listener) -> None:
         await _announce(settings, gateway)
         await server.serve(
             [
-                server.Listener(gateway.public, [public]),
+                server.Listener(gateway.public, [public], gateway.channels.go_away),
                 server.Listener(gateway.admin, [admin]),
                 *more,
             ],

@@ -22,6 +22,7 @@ class Guard(Enum):
 
     COOKIE = auto()  # the request uses the session cookie
     FORM_LOGOUT = auto()  # as COOKIE, but a form of our own origin may post without X-CSRF
+    WEBSOCKET = auto()  # a handshake, which can carry no field of its own: Origin decides (P1)
     NAVIGATION = auto()  # a login starts: the user's own top-level navigation (C11)
     NONE = auto()  # no ambient authority is used
 
@@ -42,6 +43,11 @@ def refuse_cross_site(request: BrowserRequest, origin: PublicOrigin, guard: Guar
         _require_navigation(request)
         return
     site = _own_site(request)
+    if guard is Guard.WEBSOCKET:
+        # Browsers always send Origin here, and not all of them Fetch Metadata (RFC 6455 10.2).
+        if request.values(b"origin") != [origin.wire]:
+            raise _foreign_origin()
+        return
     _require_own_origin(request, origin.wire, site)
     if request.only(b"x-csrf") == b"1":
         return

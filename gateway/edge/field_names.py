@@ -112,6 +112,7 @@ _PROTECTED_FAMILIES = (
     b"x-vouch-",
     b"proxy-",
     b"remote-",  # remote-user, remote-groups
+    b"sec-websocket-",  # written anew where a WebSocket is asked for
     b"ssl-client-",
     b"x-authenticated-",
     b"x-authentik-",
@@ -172,7 +173,7 @@ _NOT_FOR_BROWSERS = _HOP_BY_HOP | {
     b"x-request-id",
     b"x-sendfile",
 }
-_FAMILIES_NOT_FOR_BROWSERS = (b"access-control-", b"proxy-", b"x-accel-")
+_FAMILIES_NOT_FOR_BROWSERS = (b"access-control-", b"proxy-", b"sec-websocket-", b"x-accel-")
 
 _OF_ANSWERS = _FRAMING | {
     b"set-cookie": Fate.SET_COOKIE,

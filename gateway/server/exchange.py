@@ -10,7 +10,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 
 from gateway.edge.messages import Field
 from gateway.errors import Code, GatewayError, Refused
-from gateway.server.answers import CONTINUE, Ending, answer_head, problem
+from gateway.server.answers import CONTINUE, Ending, answer_head, plain_head, problem
 
 HIGH_WATER = 65536
 """Octets of a body that wait for the application before the connection reads no more."""
@@ -192,14 +192,22 @@ class Exchange:
         else:
             raise RuntimeError(f"{kind} is out of place")
 
-    def answer(self, status: int, fields: Iterable[Field], body: bytes) -> bool:
+    def answer(
+        self, status: int, fields: Iterable[Field], body: bytes, lines: bytes | None
+    ) -> bool:
         """Write a whole answer at once; False, and nothing done, where `send` has to wait first.
 
         What an application calls, as the scope's `gateway.answer`, to save two messages and a
-        packet.
+        packet. `lines` are the fields as they are to be written, if that is known: see
+        `edge.messages.Reply`.
         """
         if self._carrier.flow.write_paused or self.begun or self.gone:
             return False
+        if lines is not None and body and self.keep_alive and self._carrier.may_stay(self):
+            head = plain_head(status, lines)
+            if head is not None and self._scope["method"] != "HEAD":
+                self._write_all(head + body)
+                return True
         head, self._ending, length, self.keep_alive = answer_head(
             status,
             fields,
@@ -212,11 +220,14 @@ class Exchange:
             body = b""
         elif self._ending is not Ending.LENGTH or length != len(body):
             raise RuntimeError("a whole answer says how long it is")
+        self._write_all(head + body)
+        return True
+
+    def _write_all(self, octets: bytes) -> None:
         self.begun = self.answered = True
-        self._carrier.transport.write(head + body)
+        self._carrier.transport.write(octets)
         self._tell()
         self._carrier.finished(self)
-        return True
 
     def _begin(self, status: int, fields: Iterable[Field]) -> None:
         head, self._ending, self._left, self.keep_alive = answer_head(

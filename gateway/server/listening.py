@@ -31,10 +31,14 @@ _LAST_WORDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """An application and the socket it answers on."""
+    """An application and the socket it answers on.
+
+    `leave` is called when the server begins to stop: what is open for long is closed then.
+    """
 
     app: ASGIApp
     sockets: list[socket.socket]
+    leave: Callable[[], None] = lambda: None
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -73,6 +77,7 @@ class Server(uvicorn.Server):
         )
         super().__init__(config)
         self.clients = clients
+        self._leave = listener.leave
         self.server_state.connections = clients.connections  # type: ignore[assignment]  # a set of the same
 
     @contextlib.contextmanager
@@ -95,6 +100,7 @@ class Server(uvicorn.Server):
         for listening in sockets or []:
             listening.close()
         self.clients.drain()
+        self._leave()
         tasks = self.server_state.tasks
         until = self.clients.now + self.clients.limits.shutdown_grace
         while self.clients.connections or tasks:

@@ -68,7 +68,7 @@ class Sessions:
         self.clock = clock
         self._entropy = entropy
         self._audit = audit
-        self._slide_every = min(_SLIDE_AT_MOST_EVERY, policy.idle_timeout / 10)
+        self.slide_every = min(_SLIDE_AT_MOST_EVERY, policy.idle_timeout / 10)  # seconds
         self._cache = SessionCache(store.is_watched, policy.cache_bytes)
         store.watch(self._cache)
 
@@ -85,9 +85,9 @@ class Sessions:
             return None
         now = self.clock.now()
         session = self._cache.find(cookie, now) or await self._read(cookie, now)
-        if session is None or not extend or now - session.facts.last_seen < self._slide_every:
+        if session is None or not extend or now - session.facts.last_seen < self.slide_every:
             return session
-        return await self._slide(session)
+        return await self.slide(session)
 
     async def require(self, cookie: str | None) -> Session:
         """Return the live session, marked as used.
@@ -145,7 +145,8 @@ class Sessions:
     def _unless_over(self, session: Session) -> Session | None:
         return None if session.facts.is_over(self.clock.now()) else session
 
-    async def _slide(self, session: Session) -> Session | None:
+    async def slide(self, session: Session) -> Session | None:
+        """Mark the session as used; return it as it is then, None if it has ended meanwhile."""
         seen = session.facts.seen(self.clock.now(), self.policy)
         try:
             slid = await self.write(session, facts=seen)

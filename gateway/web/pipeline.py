@@ -8,42 +8,53 @@ cookie is read; the session before the token; the token before the upstream.
 from collections.abc import Callable
 from urllib.parse import urlencode
 
-from gateway.edge import rewrite
 from gateway.edge.cookies import read_cookie
 from gateway.edge.csrf import Guard, refuse_cross_site
+from gateway.edge.event_stream import is_event_stream
 from gateway.edge.forwarded import client_address
+from gateway.edge.grpc import refuse_native_grpc
 from gateway.edge.headers import page_fields
 from gateway.edge.host import require_our_host
 from gateway.edge.messages import Body, BrowserRequest, Fields, Reply
 from gateway.edge.return_to import check_return_to
 from gateway.edge.routes import (
-    Access,
     Endpoint,
     Route,
     RouteTable,
-    TokenKind,
     ToUpstream,
     allow_field,
     allowed_methods,
     check_method,
-    check_scopes,
 )
 from gateway.edge.target import Target, parse_target
 from gateway.edge.trace import request_id
+from gateway.edge.websocket import (
+    asks_for_websocket,
+    check_handshake,
+    for_upstream,
+    switching_fields,
+)
 from gateway.errors import Code, GatewayError, Refused, Unavailable
-from gateway.ports import AuditEvent, AuditLog, AuditName, Caller, Outcome, Upstream
-from gateway.secret import AccessToken
-from gateway.session.manager import Sessions
-from gateway.session.model import Facts, Session
-from gateway.session.refresh import Refresher
+from gateway.ports import (
+    AuditEvent,
+    AuditLog,
+    AuditName,
+    Caller,
+    Outcome,
+    Upstream,
+    UpstreamAnswer,
+)
 from gateway.session.trail import about
 from gateway.web.account import LOGIN_URL, Account
 from gateway.web.asking import Asking
 from gateway.web.endpoints import Endpoints
+from gateway.web.event_stream import EventStreams
 from gateway.web.incidents import Incidents
+from gateway.web.passing_on import Passage, PassingOn, SessionRefused
 from gateway.web.problems import LoginAgain, describe, wants_page
 from gateway.web.site import Site
 from gateway.web.static import StaticAnswer, StaticFiles
+from gateway.web.websocket import Switching, WebSockets
 
 
 class Pipeline:
@@ -54,35 +65,41 @@ class Pipeline:
         *,
         site: Site,
         routes: RouteTable,
-        sessions: Sessions,
-        refresher: Refresher,
+        passing_on: PassingOn,
         upstream: Upstream,
         endpoints: Endpoints,
         account: Account,
         static: StaticFiles,
+        websockets: WebSockets,
+        event_streams: EventStreams,
         audit: AuditLog,
         incidents: Incidents,
         fresh_id: Callable[[], str],
     ) -> None:
         self._site = site
         self._routes = routes
-        self._sessions = sessions
-        self._refresher = refresher
+        self._passing_on = passing_on
         self._upstream = upstream
         self._endpoints = endpoints
         self._account = account
         self._static = static
+        self._websockets = websockets
+        self._event_streams = event_streams
         self._audit = audit
         self._incidents = incidents
         self._fresh_id = fresh_id
-        self._internal_hosts = rewrite.upstream_hosts(routes.routes)
         self._page_fields = page_fields(secure=site.origin.is_secure)
 
-    async def handle(self, request: BrowserRequest, body: Body | None) -> Reply | StaticAnswer:
-        """Answer a request, whatever happens to it short of a bug."""
+    async def handle(
+        self, request: BrowserRequest, body: Body | None, *, may_switch: bool = False
+    ) -> Reply | StaticAnswer | Switching:
+        """Answer a request, whatever happens to it short of a bug.
+
+        `may_switch` says that its connection can leave HTTP, which takes HTTP/1.1.
+        """
         caller = self.caller(request)
         try:
-            return await self.answer(request, body, caller)
+            return await self.answer(request, body, caller, may_switch=may_switch)
         except GatewayError as failure:
             if isinstance(failure, Refused):
                 self._record_refusal(failure, caller)
@@ -91,9 +108,12 @@ class Pipeline:
             return await self._explain(failure, request, caller)
 
     async def answer(
-        self, request: BrowserRequest, body: Body | None, caller: Caller
-    ) -> Reply | StaticAnswer:
+        self, request: BrowserRequest, body: Body | None, caller: Caller, *, may_switch: bool
+    ) -> Reply | StaticAnswer | Switching:
         """Answer a request; raises `Refused` and `Unavailable`."""
+        known: Passage | None = request.known.get(_PASSAGE)
+        if known is not None:  # these very octets have come all the way down here before
+            return await self.pass_on(known, body, caller)
         require_our_host(request, self._site.origin, self._site.accepted_hosts)
         if request.raw_target == b"*" and request.method == "OPTIONS":
             return Reply(204, self._page_fields)  # about the server as a whole (K1, L6)
@@ -108,88 +128,68 @@ class Pipeline:
                     allow = allow_field(allowed_methods(route))
                     return Reply(204, (allow, *self._page_fields))
                 check_method(route, request.method)
-                if isinstance(route.to, ToUpstream):
-                    return await self.pass_on(request, target, route, route.to, body, caller)
-                return await self._static.answer(request, target, route, route.to)
+                if not isinstance(route.to, ToUpstream):
+                    return await self._static.answer(request, target, route, route.to)
+                if may_switch and route.to.websocket and asks_for_websocket(request):
+                    return await self.connect(request, target, route, caller)
+                refuse_native_grpc(request)
+                passage = self._passing_on.judge(request, target, route, Guard.COOKIE, caller)
+                request.known[_PASSAGE] = passage
+                return await self.pass_on(passage, body, caller)
 
-    async def pass_on(
+    async def pass_on(self, passage: Passage, body: Body | None, caller: Caller) -> Reply:
+        """Forward to an API, with the session's token where the route says so."""
+        session = await self._passing_on.session(passage)
+        bearer = await self._passing_on.bearer(session, passage, caller)
+        outgoing = passage.prepared.completed(bearer, caller.request_id)
+        answer = await self._upstream.send(outgoing, body)
+        reply = await self._passing_on.returned(answer, passage.route, caller)
+        if isinstance(reply.body, bytes) or not is_event_stream(reply.fields):
+            return reply
+        with_token = bearer is not None
+        stream = self._event_streams.watch(reply.body, reply.fields, session, with_token=with_token)
+        return Reply(reply.status, reply.fields, stream)
+
+    async def connect(
         self,
         request: BrowserRequest,
         target: Target,
         route: Route,
-        to: ToUpstream,
-        body: Body | None,
         caller: Caller,
-    ) -> Reply:
-        """Forward to an API, with the session's token where the route says so."""
-        rewrite.refuse_tokens(request, target)
-        session = await self._session(request, route)
-        bearer = await self._bearer(session, route, to, caller)
-        outgoing = rewrite.outgoing(
-            request,
-            target,
-            route,
-            address=caller.address,
-            policy=self._site.forwarded,
-            origin=self._site.origin,
-            bearer=bearer,
-            request_id=caller.request_id,
-        )
-        answer = await self._upstream.send(outgoing, body)
+    ) -> Reply | Switching:
+        """Open a WebSocket to an API, or pass on what it answers instead (P1 to P5)."""
+        handshake = check_handshake(request)
+        # On every route: who may speak for our origin is not only a matter of cookies (P1).
+        refuse_cross_site(request, self._site.origin, Guard.WEBSOCKET)
+        passage = self._passing_on.judge(request, target, route, Guard.WEBSOCKET, caller)
+        session = await self._passing_on.session(passage)
+        bearer = await self._passing_on.bearer(session, passage, caller)
+        outgoing = passage.prepared.completed(bearer, caller.request_id)
+        answer = await self._upstream.upgrade(for_upstream(outgoing, handshake))
+        if isinstance(answer, UpstreamAnswer):
+            return await self._passing_on.returned(answer, route, caller)
         try:
-            if not _FINAL.start <= answer.status < _FINAL.stop:
-                raise Unavailable(Code.UPSTREAM_PROTOCOL, note="no final status")
-            fields = rewrite.returning(
-                answer.status,
-                answer.fields,
-                route,
-                self._site.origin,
-                session_used=route.access is not Access.PUBLIC,
-                internal_hosts=self._internal_hosts,
-            )
+            fields = switching_fields(handshake, answer.fields)
+            fields += self._passing_on.returning(101, answer.fields, route)
         except GatewayError:
-            if not isinstance(answer.body, bytes):
-                await answer.body.aclose()  # or its connection would be lost to the pool
+            answer.wire.abort()
             raise
-        mine = (b"x-request-id", caller.request_id.encode())
-        return Reply(answer.status, (*fields, mine), answer.body)
-
-    async def _session(self, request: BrowserRequest, route: Route) -> Session | None:
-        if route.access is Access.PUBLIC:
-            return None
-        refuse_cross_site(request, self._site.origin, Guard.COOKIE)
-        cookie = read_cookie(request, self._site.cookies.session_name)
-        if route.access is Access.OPTIONAL:
-            return await self._sessions.open(cookie, extend=True)
-        return await self._sessions.require(cookie)
-
-    async def _bearer(
-        self, session: Session | None, route: Route, to: ToUpstream, caller: Caller
-    ) -> AccessToken | None:
-        if session is None:
-            return None
-        try:
-            check_scopes(to, session.tokens.scopes)
-            if to.token is TokenKind.NONE:
-                return None
-            tokens = await self._refresher.tokens_for(session, caller)
-            if tokens is not session.tokens:
-                check_scopes(to, tokens.scopes)  # a refresh may have brought fewer
-        except Refused as refusal:
-            if route.access is Access.OPTIONAL:
-                return None  # with a session or without, and so with a token or without
-            raise SessionRefused(refusal, session.facts) from None
-        return tokens.access_token
+        with_token = bearer is not None
+        return self._websockets.switching(fields, answer.wire, session, with_token=with_token)
 
     def caller(self, request: BrowserRequest) -> Caller:
         """Say who is asking: address by the trusted proxies' word only (N1), id by L14."""
-        agent = request.only(b"user-agent") or b""
-        trusted = self._site.forwarded.trusts(request.peer)
-        return Caller(
-            request_id=request_id(request, trusted, self._fresh_id()),
-            address=client_address(request, self._site.forwarded),
-            user_agent=agent[:256].decode("ascii", "replace"),
-        )
+        known: tuple[str, str, str] | None = request.known.get(_CLIENT)
+        if known is None:
+            agent = request.only(b"user-agent") or b""
+            trusted = self._site.forwarded.trusts(request.peer)
+            known = request.known[_CLIENT] = (
+                request_id(request, trusted, ""),
+                client_address(request, self._site.forwarded),
+                agent[:256].decode("ascii", "replace"),
+            )
+        given_id, address, user_agent = known
+        return Caller(given_id or self._fresh_id(), address, user_agent)
 
     async def _explain(
         self, failure: GatewayError, request: BrowserRequest, caller: Caller
@@ -238,15 +238,7 @@ class Pipeline:
         self._audit.record(event)
 
 
-class SessionRefused(Refused):
-    """A refusal after the session was opened: the audit log can say whose request it was."""
-
-    def __init__(self, refusal: Refused, facts: Facts) -> None:
-        super().__init__(refusal.code, refusal.detail, note=refusal.note)
-        self.facts = facts
-
-
-_FINAL = range(200, 600)  # statuses a browser can be given as an answer
+_PASSAGE, _CLIENT = "passage", "client"  # what is kept with a request
 _LOGIN_AT_ONCE = frozenset({Code.SESSION_REQUIRED, Code.SESSION_ENDED, Code.TOKEN_EXPIRED})
 _LOGIN_HELPS = _LOGIN_AT_ONCE | {
     Code.SESSION_AMBIGUOUS,

@@ -46,6 +46,11 @@ PROBLEMS: dict[Code, Problem] = {
     Code.METHOD_NOT_ALLOWED: Problem(405, "This method is not allowed here"),
     Code.METHOD_NOT_IMPLEMENTED: Problem(501, "This method is not supported"),
     Code.UPGRADE_REFUSED: Problem(501, "This connection cannot be upgraded"),
+    Code.WEBSOCKET_MALFORMED: Problem(400, "The WebSocket handshake is not well formed"),
+    Code.WEBSOCKET_VERSION: Problem(426, "This version of WebSocket is not spoken"),
+    Code.GRPC_NATIVE: Problem(
+        415, "Native gRPC does not pass through a browser's connection", "Use gRPC-Web."
+    ),
     Code.ROUTE_NOT_FOUND: Problem(404, "There is nothing at this address"),
     Code.STATIC_NOT_FOUND: Problem(404, "There is no such file"),
     Code.RANGE_UNSATISFIABLE: Problem(416, "The file is shorter than that"),

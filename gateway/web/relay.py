@@ -13,12 +13,16 @@ from gateway.errors import Code, GatewayError, Refused
 from gateway.web.connection import Connection
 from gateway.web.pipeline import Pipeline
 from gateway.web.problems import describe
+from gateway.web.websocket import Switching
 
 _log = logging.getLogger("gateway.web")
 
 
 Observe = Callable[[int, float], None]
 """Told the status and the seconds of every answer."""
+
+
+_PEERS = 8  # from whom the same octets are remembered at a time
 
 
 class ClientGone(Exception):
@@ -57,7 +61,8 @@ class Relay:
         begun = perf_counter()
         body = _body(receive, self._max_body) if _has_body(request) else None
         try:
-            answer = await self._pipeline.handle(request, body)
+            may_switch = scope.get("http_version") == "1.1" and "gateway.connection" in scope
+            answer = await self._pipeline.handle(request, body, may_switch=may_switch)
         except (ClientGone, asyncio.CancelledError):
             raise
         except Exception:  # noqa: BLE001  the outermost place: a bug must still be answered
@@ -66,6 +71,10 @@ class Relay:
             failure = GatewayError(Code.INTERNAL)
             caller = self._pipeline.caller(request)
             answer = describe(failure, request, request_id=caller.request_id, secure=self._secure)
+        if isinstance(answer, Switching):
+            self._switch(answer, scope["gateway.connection"])
+            self._observe(101, perf_counter() - begun)
+            return
         status = answer.status if isinstance(answer, Reply) else answer.status_code
         try:
             if isinstance(answer, Reply):
@@ -74,6 +83,15 @@ class Relay:
                 await answer(scope, receive, send)
         finally:
             self._observe(status, perf_counter() - begun)
+
+    @staticmethod
+    def _switch(answer: Switching, connection: Connection) -> None:
+        try:
+            browser = connection.switch(answer.fields)
+        except BaseException:
+            answer.abandon()
+            raise
+        answer.begin(browser)
 
 
 def request_of(scope: Scope) -> BrowserRequest:
@@ -88,6 +106,8 @@ def request_of(scope: Scope) -> BrowserRequest:
     kept: dict[tuple[str, bool], BrowserRequest] = scope.get("gateway.same_octets", {})
     request = kept.get((peer, over_tls))
     if request is None:
+        if len(kept) >= _PEERS:
+            kept.clear()
         request = kept[peer, over_tls] = _read(scope, peer, over_tls=over_tls)
     return request
 
@@ -131,7 +151,7 @@ async def _send(reply: Reply, request: BrowserRequest, scope: Scope, send: Send)
             fields = (*fields, (b"content-length", b"%d" % len(reply.body)))
         octets = b"" if request.method == "HEAD" else reply.body
         at_once = scope.get("gateway.answer")
-        if at_once is not None and at_once(reply.status, fields, octets):
+        if at_once is not None and at_once(reply.status, fields, octets, reply.lines):
             return
         await send({"type": "http.response.start", "status": reply.status, "headers": fields})
         await send({"type": "http.response.body", "body": octets})

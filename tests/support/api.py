@@ -1,9 +1,9 @@
 """A scripted API behind the gateway: the `Upstream` port, remembering all it was sent."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
-from gateway.edge.messages import Body, Fields, UpstreamRequest
+from gateway.edge.messages import Body, Fields, Stream, UpstreamRequest
 from gateway.errors import Unavailable
 from gateway.ports import Upgraded, UpstreamAnswer
 
@@ -26,7 +26,11 @@ class FakeBody:
 
 @dataclass
 class FakeApi:
-    """Answers everything the same way; `received` and `bodies` hold what came in."""
+    """Answers everything the same way; `received` and `bodies` hold what came in.
+
+    With `accept` it answers handshakes with a 101, otherwise as everything else. A `body` takes the
+    place of `pieces`.
+    """
 
     status: int = 200
     fields: Fields = ((b"content-type", b"application/json"),)
@@ -35,6 +39,9 @@ class FakeApi:
     received: list[UpstreamRequest] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     closed: int = 0
+    dials: int = 0  # handshakes for another protocol
+    accept: Callable[[UpstreamRequest], Upgraded] | None = None
+    body: Stream | None = None
 
     async def send(self, request: UpstreamRequest, body: Body | None) -> UpstreamAnswer:
         octets = b""
@@ -45,10 +52,14 @@ class FakeApi:
         self.bodies.append(octets)
         if self.failure is not None:
             raise self.failure
-        return UpstreamAnswer(self.status, self.fields, FakeBody(self))
+        return UpstreamAnswer(self.status, self.fields, self.body or FakeBody(self))
 
     async def upgrade(self, request: UpstreamRequest) -> Upgraded | UpstreamAnswer:
-        return await self.send(request, None)
+        self.dials += 1
+        if self.accept is None or self.failure is not None:
+            return await self.send(request, None)
+        self.received.append(request)
+        return self.accept(request)
 
     def sent(self, name: bytes) -> list[bytes]:
         """The values of a field in the latest request."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -48,7 +48,7 @@ async def call(
     body: bytes | AsyncIterator[bytes] = b"",
     *,
     peer: str = "127.0.0.1",
-    scheme: str = "http",
+    scope_changes: Mapping[str, Any] | None = None,
 ) -> Answer:
     """Send one request; the target goes in as the octets given."""
     path, _, query = target.partition(b"?")
@@ -69,9 +69,10 @@ async def call(
         "headers": fields,
         "client": (peer, 40000),
         "server": ("127.0.0.1", 80),
-        "scheme": scheme,
+        "scheme": "http",
         "root_path": "",
         "gateway.raw_target": target,
+        **(scope_changes or {}),
     }
     incoming = _messages(body)
     answer = Answer(0, [])

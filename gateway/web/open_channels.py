@@ -1,0 +1,83 @@
+"""Every open channel of this process: WebSockets and event streams, with a session or without.
+
+One coarse timer serves all of them. Each second a fraction is visited, so that thousands of
+channels neither cost a timer each nor hold up the event loop together.
+"""
+
+import asyncio
+import contextlib
+from itertools import cycle
+from typing import Protocol
+
+from gateway.session.live import Channel
+
+VISIT_EVERY = 5  # seconds between two visits to the same channel
+_LEAVE_WITHIN = 2.0  # seconds for channels to close when the process stops
+
+
+class OpenChannel(Channel, Protocol):
+    """A channel, as the process it lives in sees it. Calls are quick and never raise."""
+
+    def visit(self) -> None:
+        """Some time has passed: see whether the ends are still there."""
+        ...
+
+    def go_away(self) -> None:
+        """The process stops: close in a way that lets the browser connect elsewhere."""
+        ...
+
+
+class OpenChannels:
+    """Visits channels, and closes them when the process stops."""
+
+    def __init__(self) -> None:
+        self._groups: list[set[OpenChannel]] = [set() for _ in range(VISIT_EVERY)]
+        self._turns = cycle(self._groups)
+        self._timer: asyncio.TimerHandle | None = None
+        self._empty: asyncio.Event | None = None  # somebody waits for the last one to close
+
+    def __len__(self) -> int:
+        return sum(map(len, self._groups))
+
+    def add(self, channel: OpenChannel) -> None:
+        """Visit this channel from now on."""
+        min(self._groups, key=len).add(channel)
+        if self._timer is None:
+            self._arm()
+
+    def discard(self, channel: OpenChannel) -> None:
+        """Forget a channel that is closed; harmless when it was already."""
+        for group in self._groups:
+            group.discard(channel)
+        if self._empty is not None and not len(self):
+            self._empty.set()
+
+    def visit(self) -> None:
+        """Visit the group whose turn it is."""
+        for channel in tuple(next(self._turns)):
+            channel.visit()
+
+    def go_away(self) -> None:
+        """Tell every channel that the process stops."""
+        for group in self._groups:
+            for channel in tuple(group):
+                channel.go_away()
+
+    async def aclose(self) -> None:
+        """Close every channel, and give them a moment for it."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.go_away()
+        if len(self):
+            self._empty = asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), _LEAVE_WITHIN)
+
+    def _arm(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(1.0, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.visit()
+        if len(self):
+            self._arm()
