@@ -171,6 +171,7 @@ class Pipeline:
         try:
             fields = switching_fields(handshake, answer.fields)
             fields += self._passing_on.returning(101, answer.fields, route)
+            fields += ((b"x-request-id", caller.request_id.encode("ascii")),)
         except GatewayError:
             answer.wire.abort()
             raise
