@@ -72,7 +72,7 @@ Port = Annotated[int, typer.Option(min=1, max=65535)]
 @app.command(
     epilog="Example: `gateway dev --app http://localhost:5173` or `gateway dev --port 8081`"
 )
-def dev(
+def dev(  # noqa: PLR0913, PLR0917  one per option
     port: Annotated[int, _port("The gateway's port on localhost.")] = 8080,
     provider_port: Annotated[int, _port("The identity provider's port.")] = 9400,
     api_port: Annotated[int, _port("The sample API's port.")] = 9500,
@@ -81,6 +81,12 @@ def dev(
         str, typer.Option("--app", help="Your app: a built folder or a development server's URL.")
     ] = "",
     api: Annotated[str, typer.Option(help="Your API's URL, instead of the sample API.")] = "",
+    token_lifetime: Annotated[
+        int,
+        typer.Option(
+            min=5, max=86400, help="Seconds an access token lives: few, to watch them renewed."
+        ),
+    ] = 300,
     directory: Annotated[
         Path, typer.Option(help="Where keys and sessions of this machine are kept.")
     ] = Path(".gateway"),
@@ -91,7 +97,9 @@ def dev(
     ports = world.Ports(port, provider_port, api_port, admin_port)
     _stop_if_busy(world.busy(ports))
     try:
-        prepared = world.prepare(directory, ports, app=app_place, api=api)
+        prepared = world.prepare(
+            directory, ports, app=app_place, api=api, token_lifetime=token_lifetime
+        )
     except OSError as failure:
         _errors.print(f"[bold red]Not started:[/] {directory}: {failure.strerror or failure}")
         raise typer.Exit(1) from None
@@ -153,6 +161,12 @@ def _in_brief(settings: Settings) -> str:
 
 
 def _welcome(prepared: "Prepared") -> None:
+    for path in prepared.kept.damaged:
+        _errors.print(
+            f"[yellow]Begun anew:[/] {path} is damaged or from another version. "
+            "Whoever is logged in has to log in again.",
+            soft_wrap=True,
+        )
     ports = prepared.ports
     table = Table(show_header=False, box=None, padding=(0, 2))
     table.add_row("[bold]Open[/]", f"[bold green]http://localhost:{ports.gateway}[/]")

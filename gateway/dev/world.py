@@ -1,12 +1,11 @@
 """The development world on one machine: prepared once, then served beside the gateway.
 
-Keys and the client secret are made at the first start and kept, so that sessions survive a
-restart; the configuration is written anew each time, in the shape a production one has.
+Keys, the client secret and what the identity provider remembers are kept, so that sessions survive
+a restart; the configuration is written anew each time, in the shape a production one has.
 """
 
 import base64
 import json
-import os
 import re
 from dataclasses import dataclass
 from importlib import resources
@@ -14,10 +13,13 @@ from pathlib import Path
 
 from gateway.adapters.system import SystemEntropy
 from gateway.dev.accounts import TEST_ACCOUNTS, DevClient, DevProviderSettings
-from gateway.dev.identity_provider import DevProvider, create_identity_provider
+from gateway.dev.identity_provider import KEPT_VERSION, DevProvider, create_identity_provider
+from gateway.dev.kept_folder import KeptFolder, made_once
 from gateway.dev.sample_api import create_sample_api
 from gateway.secret import ClientSecret
 from gateway.server import Listener, bind
+
+TOKEN_LIFETIME = 300  # seconds
 
 _AUDIENCE = "sample-api"
 _PLACE = re.compile("@([a-z]+)@")  # filled once: a value is never searched for places again
@@ -59,6 +61,7 @@ class Prepared:
     ports: Ports
     provider: DevProvider
     api: str  # the API's URL
+    kept: KeptFolder
 
     @property
     def account_names(self) -> list[str]:
@@ -77,15 +80,25 @@ class Prepared:
         )
 
 
-def prepare(directory: Path, ports: Ports, *, app: str = "", api: str = "") -> Prepared:
+def prepare(
+    directory: Path,
+    ports: Ports,
+    *,
+    app: str = "",
+    api: str = "",
+    token_lifetime: int = TOKEN_LIFETIME,
+) -> Prepared:
     """Write what a development world needs below `directory` and put its parts together.
 
     `app` is a built folder or the URL of a development server, `api` the URL of an API; without
-    them the samples are served.
+    them the samples are served. `token_lifetime` is how many seconds an access token lives. Raises
+    `OSError` when the directory cannot be used.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _kept_secret(directory / "key")
-    secret = _kept_secret(directory / "client-secret")
+    made_once(directory / "key", _fresh_secret)
+    secret = made_once(directory / "client-secret", _fresh_secret)
+    # By port, because to another port belongs another issuer.
+    kept = KeptFolder(directory / f"provider-{ports.provider}", KEPT_VERSION)
     config_file = directory / "gateway.yaml"
     api = api or f"http://127.0.0.1:{ports.api}/"
     config_file.write_text(_configuration(ports, app, api), "utf-8")
@@ -102,8 +115,9 @@ def prepare(directory: Path, ports: Ports, *, app: str = "", api: str = "") -> P
         clients=(client,),
         accounts=TEST_ACCOUNTS,
         api_audience=_AUDIENCE,
+        access_token_lifetime=token_lifetime,
     )
-    return Prepared(config_file, ports, create_identity_provider(settings), api)
+    return Prepared(config_file, ports, create_identity_provider(settings, kept=kept), api, kept)
 
 
 def busy(ports: Ports) -> list[tuple[str, int, int]]:
@@ -153,11 +167,5 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _kept_secret(path: Path) -> str:
-    """Return the secret in this file; make it, readable by its owner only, if there is none."""
-    if not path.exists():
-        text = base64.urlsafe_b64encode(SystemEntropy().octets(32)).decode()
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-    return path.read_text("utf-8").strip()
+def _fresh_secret() -> str:
+    return base64.urlsafe_b64encode(SystemEntropy().octets(32)).decode()

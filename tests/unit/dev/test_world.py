@@ -83,7 +83,7 @@ def test_an_address_that_is_none_is_a_finding_and_never_another_setting(
 
 def test_the_secrets_of_a_machine_are_kept_and_read_by_nobody_else(tmp_path: Path) -> None:
     state = tmp_path / "state"
-    world.prepare(state, PORTS)
+    world.prepare(state, PORTS).kept.close()
     before = {name: (state / name).read_bytes() for name in ("key", "client-secret")}
     world.prepare(state, PORTS)
     for name, octets in before.items():
