@@ -107,6 +107,29 @@ def test_two_tabs_log_in_at_once(page: Page, context: BrowserContext, dev_world:
         expect(tab.get_by_role("button", name="Log out")).to_be_visible()
 
 
+def test_another_person_in_another_tab_is_said(
+    page: Page, context: BrowserContext, dev_world: DevWorld
+) -> None:
+    log_in(page, dev_world)
+    second = context.new_page()
+    second.goto(f"{dev_world.home}/bff/login?prompt=login")
+    second.get_by_role("button", name="Grace Hopper").click()
+    second.wait_for_url(f"{dev_world.home}/**")
+    page.get_by_role("button", name="Read orders").click()
+    expect(page.get_by_text("You are now Grace Hopper")).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Grace")
+
+
+def test_who_refused_a_call_and_how_it_is_written_is_shown(page: Page, dev_world: DevWorld) -> None:
+    log_in(page, dev_world, "Grace Hopper")
+    page.get_by_role("button", name="Read reports").click()
+    expect(page.get_by_text("The gateway did not pass this on")).to_be_visible()
+    page.get_by_role("button", name="Place an order").click()
+    expect(page.get_by_text("The API refused")).to_be_visible()
+    page.get_by_text("This call in code").click()
+    expect(page.get_by_text('await fetch("/api/orders"')).to_be_visible()
+
+
 def test_health_and_metrics_say_what_happened(page: Page, dev_world: DevWorld) -> None:
     log_in(page, dev_world)
     with urllib.request.urlopen(f"{dev_world.admin}/readyz") as answer:  # noqa: S310  loopback
@@ -190,6 +213,20 @@ def test_sessions_survive_a_restart_and_ctrl_c_stops_everything(
         page.goto(issuer)
         expect(page.get_by_text("Nobody is logged in.")).to_be_visible()
     context.close()
+
+
+def test_a_damaged_state_is_begun_anew_with_a_line_saying_so(tmp_path: Path) -> None:
+    ports = [free_port() for _ in range(4)]
+    options = ("--port", "--provider-port", "--api-port", "--admin-port")
+    arguments = [word for pair in zip(options, map(str, ports), strict=True) for word in pair]
+    memory = tmp_path / "state" / f"provider-{ports[1]}" / "memory.json"
+    memory.parent.mkdir(parents=True)
+    memory.write_text('{"version": 1, "grants": [')
+    command = gateway_command("dev", *arguments, "--directory", str(tmp_path / "state"))
+    with started(command, tmp_path / "log", ports) as program:
+        (line,) = [line for line in program.output.splitlines() if "Begun anew" in line]
+    assert str(memory) in line
+    assert json.loads(memory.read_text())["grants"] == []
 
 
 def test_an_answer_posted_by_the_provider_logs_in_as_well_b4(

@@ -826,6 +826,22 @@ async def test_a_logout_token_is_no_hint_either_g17(person: Person) -> None:
     assert answer.status_code == 400
 
 
+@pytest.mark.parametrize("path", ["/logout?id_token_hint=e30.e30.", "/authorize?client_id=nobody"])
+async def test_an_error_page_leads_back_to_registered_apps_only(person: Person, path: str) -> None:
+    answer = await person.http.get(f"{path}&redirect_uri=https://evil.example/")
+    assert answer.status_code == 400
+    links = re.findall(r'href="(http[^"]*)"', answer.text)
+    assert links == ["http://localhost:8080/", "http://localhost:7070/"]
+    assert "evil.example" not in answer.text
+
+
+async def test_the_providers_own_page_says_which_apps_hear_of_a_logout(person: Person) -> None:
+    await person.log_in()
+    page = (await person.http.get("/")).text
+    assert "is told when you log out here" in page
+    assert "everywhere" not in page
+
+
 async def test_a_hint_of_another_client_is_refused(person: Person) -> None:
     tokens = await person.tokens()
     query = {"id_token_hint": tokens["id_token"], "client_id": "other"}
