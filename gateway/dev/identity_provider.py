@@ -4,8 +4,7 @@
     serve(provider.app)
 
 One page of routes; the rules are in `authorization` (browser), `grants` and `token_status` (back
-channel) and `end_session`. Everything is in memory, and gone with the process unless a folder is
-given to keep it in.
+channel) and `end_session`. Everything is in memory; a folder, if given, outlives the process.
 """
 
 import json
