@@ -4,10 +4,11 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from typer.models import OptionInfo
 
@@ -66,13 +67,10 @@ def schema() -> None:
     typer.echo(json.dumps(config.json_schema(), indent=2, sort_keys=True))
 
 
-Port = Annotated[int, typer.Option(min=1, max=65535)]
-
-
 @app.command(
     epilog="Example: `gateway dev --app http://localhost:5173` or `gateway dev --port 8081`"
 )
-def dev(
+def dev(  # noqa: PLR0913, PLR0917  one per option
     port: Annotated[int, _port("The gateway's port on localhost.")] = 8080,
     provider_port: Annotated[int, _port("The identity provider's port.")] = 9400,
     api_port: Annotated[int, _port("The sample API's port.")] = 9500,
@@ -81,21 +79,33 @@ def dev(
         str, typer.Option("--app", help="Your app: a built folder or a development server's URL.")
     ] = "",
     api: Annotated[str, typer.Option(help="Your API's URL, instead of the sample API.")] = "",
+    token_lifetime: Annotated[
+        int,
+        typer.Option(
+            min=5, max=86400, help="Seconds an access token lives: few, to watch them renewed."
+        ),
+    ] = 300,
     directory: Annotated[
         Path, typer.Option(help="Where keys and sessions of this machine are kept.")
     ] = Path(".gateway"),
 ) -> None:
     """Everything on this machine: store, identity provider with test users, API, app, gateway."""
-    from gateway.dev import world  # noqa: PLC0415  production never loads the development world
+    # Imported here, because production never loads the development world.
+    from gateway.dev import places, world  # noqa: PLC0415
 
-    ports = world.Ports(port, provider_port, api_port, admin_port)
+    if mistakes := places.mistakes(app_place, api):
+        _not_started(*mistakes)
+    ports = world.Ports(port, provider_port, None if api else api_port, admin_port)
     _stop_if_busy(world.busy(ports))
     try:
-        prepared = world.prepare(directory, ports, app=app_place, api=api)
+        prepared = world.prepare(
+            directory, ports, app=app_place, api=api, token_lifetime=token_lifetime
+        )
     except OSError as failure:
-        _errors.print(f"[bold red]Not started:[/] {directory}: {failure.strerror or failure}")
-        raise typer.Exit(1) from None
-    settings = _load(prepared.config_file)
+        _not_started(f"{directory}: {failure.strerror or failure}")
+    settings = _load(
+        prepared.config_file, "it is written from the options and the environment: correct those"
+    )
     _welcome(prepared)
     _serve(settings, prepared)
     typer.echo("\nStopped. Sessions and keys stay in " + str(directory.resolve()))
@@ -111,28 +121,29 @@ def main(
         raise typer.Exit
 
 
-def _load(config_file: Path) -> Settings:
+def _not_started(*reasons: str) -> NoReturn:
+    for reason in reasons:
+        _errors.print(f"[bold red]Not started:[/] {escape(reason)}", soft_wrap=True)
+    raise typer.Exit(1) from None
+
+
+def _load(config_file: Path, advice: str = "it has to be corrected first") -> Settings:
     settings, findings = config.check(config_file, os.environ)  # noqa: TID251  handed to config
     if findings:
         _errors.print(f"{config_file}:", markup=False, highlight=False, soft_wrap=True)
         _errors.print(config.render(findings), markup=False, highlight=False, soft_wrap=True)
     if settings is None:
-        _errors.print(f"[bold red]Not started:[/] {config_file} has to be corrected first.")
-        raise typer.Exit(1)
+        _not_started(f"{config_file}: {advice}")
     return settings
 
 
 def _serve(settings: Settings, prepared: "Prepared | None" = None) -> None:
-    listeners = prepared.listeners() if prepared else ()
     try:
-        composition.start(settings, *listeners)
+        composition.start(settings, *(prepared.listeners() if prepared else ()))
     except Misconfigured as failure:
-        for finding in failure.findings:
-            _errors.print(f"[bold red]Not started:[/] {finding}")
-        raise typer.Exit(1) from None
+        _not_started(*(str(finding) for finding in failure.findings))
     except OSError as failure:
-        _errors.print(f"[bold red]Not started:[/] {failure.strerror or failure}")
-        raise typer.Exit(1) from None
+        _not_started(failure.strerror or str(failure))
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -141,7 +152,7 @@ def _stop_if_busy(busy: list[tuple[str, int, int]]) -> None:
     if not busy:
         return
     for _, port, _ in busy:
-        _errors.print(f"[bold red]Port {port} is in use[/], or asked for twice.")
+        _errors.print(f"[bold red]Port {port} is in use[/], asked for twice or not allowed to you.")
     options = " ".join(f"--{option} {free}" for option, _, free in busy)
     _errors.print(f"Stop what uses it, or choose others: gateway dev {options}", soft_wrap=True)
     raise typer.Exit(1)
@@ -154,16 +165,36 @@ def _in_brief(settings: Settings) -> str:
 
 def _welcome(prepared: "Prepared") -> None:
     ports = prepared.ports
-    table = Table(show_header=False, box=None, padding=(0, 2))
-    table.add_row("[bold]Open[/]", f"[bold green]http://localhost:{ports.gateway}[/]")
-    table.add_row("Log in as", ", ".join(prepared.account_names) + "  (one click, no password)")
-    table.add_row("Identity provider", prepared.provider.settings.issuer)
-    table.add_row("API", f"{prepared.api}  (reached at /api, with a bearer token)")
-    table.add_row("Health, metrics", f"http://127.0.0.1:{ports.admin}/readyz  /metrics")
-    table.add_row("Configuration", str(prepared.config_file))
-    table.add_row("Stop", "Ctrl-C")
-    Console().print("\n[bold]The session gateway, on this machine[/]\n", table, "")
-    Console().print(
+    people = ", ".join(prepared.account_names)
+    rows = [
+        ("[bold]Open[/]", f"[bold green]{ports.origin}[/]"),
+        ("Log in as", f"{people}: one click, no password"),
+        ("Identity provider", prepared.provider.settings.issuer),
+        ("App, at /", escape(prepared.app) or "the sample app"),
+        ("API, at /api/", f"{escape(prepared.api)}, called with a bearer token"),
+        ("Health, metrics", f"http://127.0.0.1:{ports.admin}/readyz and /metrics"),
+        ("Configuration", escape(str(prepared.config_file))),
+        ("Stop", "Ctrl-C; a restart logs nobody out"),
+    ]
+    table = Table(show_header=False, box=None, padding=(0, 2), expand=False)
+    for row in rows:
+        table.add_row(*row)
+    console = Console(highlight=False)
+    console.print("\n[bold]The session gateway, on this machine[/]\n", table, "", sep="\n")
+    console.print(
         "[dim]Safari keeps no Secure cookies on plain http: use Chrome, Edge or Firefox here, "
-        "or see docs/development.md.[/]\n"
+        "or see docs/development.md.[/]"
     )
+    for path in prepared.kept.damaged:
+        console.print(
+            f"[yellow]Begun anew:[/] {escape(str(path))} is damaged or from another version. "
+            "Whoever is logged in has to log in again.",
+            soft_wrap=True,
+        )
+    for option in prepared.silent:
+        console.print(
+            f"[yellow]Nothing answers yet[/] at {escape(option)}: start it, too. "
+            "Until it answers, the gateway says 502 there.",
+            soft_wrap=True,
+        )
+    console.print()
