@@ -91,9 +91,16 @@ class MemoryStore:
     async def ping(self) -> None:
         self._count(reads=1)
 
-    def plant(self, lookup: LookupId, record: StoredRecord) -> None:
-        """Put this record there, as somebody with write access to the store could."""
+    def plant(
+        self, lookup: LookupId, record: StoredRecord, *, kept_for: float | None = None
+    ) -> None:
+        """Put this record there, as somebody with write access to the store could.
+
+        For `kept_for` seconds, or for as long as what lies there now.
+        """
         _, until = self._sessions.get(lookup, (None, self._clock.now() + 600))
+        if kept_for is not None:
+            until = self._clock.now() + kept_for
         self._sessions[lookup] = (record, until)
 
     def enter(self, index: IndexName, lookup: LookupId) -> None:
