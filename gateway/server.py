@@ -3,7 +3,8 @@
 * Trailers arrive through the same callback as header fields; here they are dropped (L9).
 * The request-target reaches the application as it stood on the wire (K1, K4), authority included.
 * A lost connection is told to the request that is under way, which is then cancelled (M14).
-* What does not parse is answered like every other refusal: a problem document with a code.
+* What does not parse is answered like every other refusal: a problem document with a code; never
+  in the middle of the answer before it (RFC 9112 section 9.3.2).
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from typing import Any, cast
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gateway.errors import Code
 from gateway.web.connection import Connection
@@ -37,7 +38,9 @@ class HardenedProtocol(HttpToolsProtocol):
     refused: Refused  # told of what never became a request
 
     _connection: Connection
+    _under_way: RequestResponseCycle | None = None  # the oldest request; more may be queued
     _fields_complete = False
+    _deaf = False  # nothing that comes in is HTTP any more
     _head_octets = 0
     _field_octets = 0
 
@@ -49,10 +52,18 @@ class HardenedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the requests under way on this connection."""
         super().connection_lost(exc)
+        if self._under_way is not None:  # uvicorn tells the newest request only
+            self._under_way.disconnected = True
         self._connection.lost()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:  # noqa: ANN401  as in uvicorn
+        self._under_way = cycle
+        super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; a head that grows beyond its limit is refused while it grows (K10)."""
+        if self._deaf:
+            return
         if not self._fields_complete:
             self._head_octets += len(data)
         super().data_received(data)
@@ -66,7 +77,7 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Be ready for the next head on this connection."""
-        if not self.transport.is_closing():
+        if not (self._deaf or self.transport.is_closing()):
             super().on_message_complete()
         self._fields_complete = False
         self._head_octets = self._field_octets = 0
@@ -80,6 +91,8 @@ class HardenedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Hand the request over, with the target's own octets."""
         self._fields_complete = True
+        if self._deaf:
+            return
         if len(self.url) + self._field_octets > self.max_head:
             self._refuse_head()  # all of it came in one piece
             return
@@ -104,7 +117,7 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Drop the body of what was refused."""
-        if not self.transport.is_closing():
+        if not (self._deaf or self.transport.is_closing()):
             super().on_body(body)
 
     def send_400_response(self, msg: str) -> None:
@@ -117,8 +130,27 @@ class HardenedProtocol(HttpToolsProtocol):
         self._refuse(431, title, Code.FIELDS_TOO_LARGE, detail)
 
     def _refuse(self, status: int, title: str, code: Code, detail: str) -> None:
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._deaf:
             return
+        if not self._interrupts():
+            self._say_and_close(status, title, code, detail)
+        self._deaf = True
+        self.refused(code, self.client[0] if self.client else "")
+
+    def _interrupts(self) -> bool:
+        """Whether an answer is under way that a refusal would end up in; then it is the last."""
+        cycle = self._under_way
+        if cycle is None or cycle.response_complete or self.transport.is_closing():
+            return False
+        if not cycle.more_body:  # what cannot be read came behind it
+            cycle.keep_alive = False
+            self.pipeline.clear()
+            return True
+        if cycle.response_started:
+            self.transport.abort()  # its own body cannot be read: it must not look whole (M12)
+        return cycle.response_started
+
+    def _say_and_close(self, status: int, title: str, code: Code, detail: str) -> None:
         members = {"title": title, "status": status, "code": code.value, "detail": detail}
         body = json.dumps({"type": "about:blank", **members}).encode()
         head = (
@@ -127,7 +159,6 @@ class HardenedProtocol(HttpToolsProtocol):
         )
         self.transport.write(head.encode() + body)
         self.transport.close()
-        self.refused(code, self.client[0] if self.client else "")
 
 
 @dataclass(frozen=True, slots=True)
