@@ -9,7 +9,7 @@ import re
 import socket
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
@@ -23,7 +23,8 @@ from tests.support.http_answer import AnswerReader, Closed, WireAnswer
 from tests.support.processes import ROOT, Program, free_port, gateway_command, running
 from tests.support.provider import FakeProvider
 from tests.support.provider_server import serving_api, serving_provider
-from tests.support.world import CLIENT_SECRET, LOGIN, RING_KEY, SESSION, World
+from tests.support.wild_requests import METHODS, Thrown, requests
+from tests.support.world import CLIENT_SECRET, RING_KEY, SESSION, World
 
 pytestmark = pytest.mark.e2e
 
@@ -132,134 +133,24 @@ def configuration(port: int, admin: int, api: str, issuer: str) -> dict[str, obj
     }
 
 
-def endpoints() -> list[bytes]:
-    """Every endpoint the gateway has, by its own account, and every kind of route."""
-    names = World().gateway.endpoints.paths()
-    filled = [name + "main" if name.endswith("/") else name for name in names]
-    own = [f"/bff/{name}".encode() for name in [*filled, "", "nothing", "callback/nobody"]]
-    routes = [b"/api/x", b"/maybe/x", b"/open/x", b"/app/", b"/app/main.js", b"/app/deep/er", b"/"]
-    return [*own, *routes, *routes, b"/bff", b"*", b"http://localhost/open/x"]
+def places() -> list[tuple[bytes, bytes]]:
+    """Method and path of all there is: endpoints by the gateway's own account, kinds of routes."""
+    own = [
+        (
+            method.encode(),
+            f"/bff/{name}main".encode() if name.endswith("/") else f"/bff/{name}".encode(),
+        )
+        for name, methods in World().gateway.endpoints.paths().items()
+        for method in methods
+    ]
+    routes = [b"/api/x", b"/maybe/x", b"/open/x", b"/app/", b"/app/main.js", b"/app/deep/er"]
+    nowhere = [b"/", b"/bff", b"/bff/", b"/bff/nothing", b"/bff/callback/nobody", b"*"]
+    reading = [(b"GET", path) for path in [*routes, *nowhere]]
+    writing = [(method, path) for path in routes for method in METHODS]
+    return [*own, *own, *reading, *writing]
 
 
-METHODS = [b"GET", b"GET", b"POST", b"HEAD", b"PUT", b"DELETE", b"OPTIONS"]
-ODD_METHODS = [b"TRACE", b"CONNECT", b"PRI", b"PROPFIND", b"FOO", b"get", b"", b"GET\t", b"G(T"]
-ODD_VERSIONS = [b"HTTP/1.0", b"HTTP/2.0", b"HTTP/1.1 x", b"http/1.1", b"HTTP/1.", b"ICY", b""]
-FRAMING = [b"Content-Length", b"Transfer-Encoding", b"Expect", b"Connection", b"Upgrade"]
-NAMES = [
-    *(b"Cookie", b"Origin", b"Referer", b"Accept", b"Content-Type", b"Range", b"Authorization"),
-    *(b"Sec-Fetch-Site", b"Sec-Fetch-Mode", b"Sec-Fetch-Dest", b"X-CSRF", b"X-Request-Id"),
-    *(b"Forwarded", b"X-Forwarded-For", b"Via", b"TE", b"Trailer", b"Max-Forwards"),
-    *(b"If-None-Match", b"If-Modified-Since", b"Accept-Encoding", b"traceparent", b"X_User"),
-    *(b"Keep-Alive", b"HTTP2-Settings", b"Sec-WebSocket-Key", b"Proxy-Connection", b"User-Agent"),
-]
-PLAUSIBLE = [
-    *(b"1", b"0", b"-1", b"99", b"close", b"keep-alive", b"chunked", b"gzip, chunked", b"h2c"),
-    *(b"websocket", b"100-continue", b"trailers", b"bytes=0-1", b"bytes=5-", b"bytes=9-1,2"),
-    *(b"same-origin", b"cross-site", b"none", b"navigate", b"document", b"text/html", b"*/*"),
-    *(b"application/x-www-form-urlencoded", b"application/json", b"multipart/form-data"),
-    *(b"Bearer x", b"Basic eDp5", b'W/"x"', b"localhost", b"evil.example", b"for=1.2.3.4;;"),
-    f"{SESSION}=x; {SESSION}=y".encode(),
-    f"{SESSION}={'A' * 43}.x".encode(),
-    f"{LOGIN}={'A' * 43}".encode(),
-]
-QUERIES = [
-    *(b"", b"", b"code=x&state=y", b"error=x&state=", b"state=%ff", b"return_to=%00", b"resume=x"),
-    *(b"return_to=/open/x&prompt=none", b"provider=%F0%9F%92%A9", b"max_age=9999999999999999999"),
-    *(b"code=x&state=y&iss=z&iss=z", b"&&&===;;;", b"resume=" + b"A" * 300),
-]
-MANNERS = {
-    "script": (
-        (b"X-CSRF", b"1"),
-        (b"Sec-Fetch-Site", b"same-origin"),
-        (b"Sec-Fetch-Mode", b"cors"),
-    ),
-    "navigation": (
-        (b"Sec-Fetch-Site", b"none"),
-        (b"Sec-Fetch-Mode", b"navigate"),
-        (b"Sec-Fetch-Dest", b"document"),
-    ),
-    "none": (),
-}
-FORM = (b"Content-Type", b"application/x-www-form-urlencoded")
-
-octets = st.binary(max_size=120)
-visible = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=60).map(
-    str.encode
-)
-anything = st.one_of(visible, octets)
-
-
-@dataclass(frozen=True)
-class Thrown:
-    """A request that is right but for one part."""
-
-    method: bytes
-    target: bytes
-    version: bytes
-    hosts: list[bytes]  # HERE is where the gateway is
-    extra: list[tuple[bytes, bytes]]
-    body: bytes
-    chunked: bool
-
-    @property
-    def may_be_unfinished(self) -> bool:
-        """Whether a stray part moves the end of the request: no answer is owed to it then."""
-        if any(name in FRAMING for name, _ in self.extra):
-            return True
-        text = [self.method, self.target, *self.hosts, *(value for _, value in self.extra)]
-        return any(b"\n" in part for part in text)
-
-    def on_the_wire(self, here: bytes, mine: list[tuple[bytes, bytes]]) -> bytes:
-        hosts = [(b"Host", host.replace(b"HERE", here)) for host in self.hosts]
-        lines = [name + b": " + value for name, value in [*hosts, *mine, *self.extra]]
-        line = self.method + b" " + self.target + b" " + self.version
-        head = b"".join(one + b"\r\n" for one in [line, *lines])
-        return head + framed(self.body, chunked=self.chunked)
-
-
-@st.composite
-def requests(draw: st.DrawFn) -> Thrown:
-    """Requests of which one part at most is wild, so that the rest is reached at all."""
-    parts = ["nothing", "query", "target", "method", "version", "host", "field", "framing", "body"]
-    wild = draw(st.sampled_from(parts))
-
-    def one_of(tame: st.SearchStrategy[bytes], odd: st.SearchStrategy[bytes], part: str) -> bytes:
-        return draw(odd if wild == part else tame)
-
-    query = one_of(st.sampled_from(QUERIES), anything, "query")
-    path = draw(st.sampled_from(endpoints())) + (b"?" + query if query else b"")
-    rooted = visible.map(lambda rest: b"/" + rest.replace(b" ", b"%20"))
-    extra = [*MANNERS[draw(st.sampled_from(sorted(MANNERS)))]]
-    extra += draw(
-        st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(PLAUSIBLE)), max_size=3)
-    )
-    if wild == "field":
-        odd = st.tuples(st.sampled_from(NAMES), anything)
-        extra += draw(st.lists(odd, min_size=1, max_size=5, unique_by=lambda one: one[0]))
-    elif wild == "framing":
-        extra.append((draw(st.sampled_from(FRAMING)), draw(st.sampled_from(PLAUSIBLE) | anything)))
-    body = one_of(st.sampled_from(QUERIES), anything, "body")
-    odd_hosts = st.sampled_from([[], [b"HERE", b"HERE"], [b"evil.example"]]) | st.lists(
-        anything, min_size=1, max_size=2
-    )
-    return Thrown(
-        one_of(st.sampled_from(METHODS), st.sampled_from(ODD_METHODS), "method"),
-        one_of(st.just(path), st.one_of(rooted, octets), "target"),
-        one_of(st.just(b"HTTP/1.1"), st.sampled_from(ODD_VERSIONS), "version"),
-        draw(odd_hosts) if wild == "host" else [b"HERE"],
-        [*extra, FORM] if body else extra,
-        body,
-        draw(st.booleans()),
-    )
-
-
-def framed(body: bytes, *, chunked: bool) -> bytes:
-    """The end of a head and the body behind it, with a length that is true."""
-    if not body:
-        return b"\r\n"
-    if chunked:
-        return b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
-    return b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+PLACES = places()
 
 
 def judge(answer: WireAnswer) -> None:
@@ -279,7 +170,7 @@ def judge(answer: WireAnswer) -> None:
 @pytest.mark.parametrize("who", ["nobody", "somebody", "somebody logging in"])
 def test_no_request_at_any_endpoint_is_a_500_or_goes_unanswered(gate: Gate, who: str) -> None:
     @EXAMPLES
-    @given(thrown=requests())
+    @given(thrown=requests(PLACES))
     def throw(thrown: Thrown) -> None:
         mine: list[tuple[bytes, bytes]] = []
         if who == "somebody":
@@ -287,7 +178,7 @@ def test_no_request_at_any_endpoint_is_a_500_or_goes_unanswered(gate: Gate, who:
         elif who == "somebody logging in":
             login, query = gate.begin()
             mine = [(b"Cookie", login)]
-            thrown = replace(thrown, target=b"/bff/callback/main?" + query + thrown.body)
+            thrown = thrown.as_answer_of_a_login(query)
         with gate.connect() as link:
             link.settimeout(SILENCE if thrown.may_be_unfinished else PATIENCE)
             link.sendall(thrown.on_the_wire(gate.host, mine))
