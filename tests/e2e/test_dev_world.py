@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.e2e.conftest import DevWorld
+from tests.support.pictures import picture, stay_on_the_hop_page
 from tests.support.processes import Program, free_port, gateway_command, running
 
 pytestmark = pytest.mark.e2e
@@ -76,6 +77,40 @@ def test_the_sample_app_from_login_to_logout(
     page.goto(dev_world.home)
     expect(page.get_by_role("button", name="Log in").first).to_be_visible()
     assert failures == []
+
+
+def test_every_page_a_person_may_meet_fits_a_laptop_and_a_phone(
+    page: Page, dev_world: DevWorld
+) -> None:
+    """Look at them: `build/screenshots/sample-…`."""
+    page.goto(dev_world.home)
+    expect(page.get_by_role("button", name="Log in").first).to_be_visible()
+    picture(page, "sample-1-welcome")
+    page.get_by_role("button", name="Log in").first.click()
+    page.wait_for_url(f"{dev_world.issuer}/**")
+    picture(page, "sample-2-login")
+    picture(page, "sample-2-login", dark=True)
+    stay_on_the_hop_page(page, f"{dev_world.home}/")
+    page.get_by_role("button", name="Ada Lovelace").click()
+    page.wait_for_url(f"{dev_world.home}/bff/callback/**")
+    expect(page.get_by_text("One moment")).to_be_visible()
+    picture(page, "sample-3-hop")
+    page.get_by_role("link", name="Continue").click()
+    expect(page.get_by_text("Bearer <masked").first).to_be_visible()
+    expect(page.get_by_text("No token found")).to_be_visible()
+    picture(page, "sample-4-logged-in")
+    page.get_by_role("button", name="Read orders").click()
+    page.get_by_role("button", name="Read reports").click()
+    expect(page.get_by_text("scope.insufficient").first).to_be_visible()
+    picture(page, "sample-5-after-calls")
+    picture(page, "sample-5-after-calls", dark=True)
+    page.goto(f"{dev_world.home}/nowhere")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Nothing here")
+    picture(page, "sample-6-no-such-page")
+    page.goto(f"{dev_world.home}/bff/login?return_to=https://evil.example/")
+    expect(page.get_by_text("login.return_to")).to_be_visible()
+    picture(page, "sample-7-error")
+    picture(page, "sample-7-error", dark=True)
 
 
 def test_a_session_ended_elsewhere_is_said_kindly_and_starts_no_loop(
