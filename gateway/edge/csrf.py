@@ -45,10 +45,10 @@ def refuse_cross_site(request: BrowserRequest, origin: PublicOrigin, guard: Guar
     site = _own_site(request)
     if guard is Guard.WEBSOCKET:
         # Browsers always send Origin here, and not all of them Fetch Metadata (RFC 6455 10.2).
-        if request.values(b"origin") != [str(origin).encode()]:
+        if request.values(b"origin") != [origin.wire]:
             raise _foreign_origin()
         return
-    _require_own_origin(request, str(origin).encode(), site)
+    _require_own_origin(request, origin.wire, site)
     if request.only(b"x-csrf") == b"1":
         return
     if site is not None and _browser_sent_it_by_itself(request):

@@ -193,7 +193,7 @@ class LiveChannels:
             and live.with_token
             and self._token_end(session) <= self._clock.now()
         ):
-            await self._refresher.bearer_for(session, NOBODY)
+            await self._refresher.tokens_for(session, NOBODY)
             session = await self._sessions.reread(live.handle)
         return session
 

@@ -54,21 +54,27 @@ class PassingOn:
         return await self._sessions.require(cookie)
 
     async def bearer(
-        self, session: Session | None, to: ToUpstream, caller: Caller
+        self, session: Session | None, route: Route, to: ToUpstream, caller: Caller
     ) -> AccessToken | None:
         """Return the token for the upstream, with life left in it; None where none goes along.
 
-        Raises SessionRefused(SCOPE_INSUFFICIENT), and what `Refresher.bearer_for` raises.
+        Raises SessionRefused for a session that lacks a scope or cannot be given a token any more,
+        unless the route serves those without a session as well.
         """
         if session is None:
             return None
         try:
             check_scopes(to, session.tokens.scopes)
+            if to.token is TokenKind.NONE:
+                return None
+            tokens = await self._refresher.tokens_for(session, caller)
+            if tokens is not session.tokens:
+                check_scopes(to, tokens.scopes)  # a refresh may have brought fewer
         except Refused as refusal:
+            if route.access is Access.OPTIONAL:
+                return None  # with a session or without, and so with a token or without
             raise SessionRefused(refusal, session.facts) from None
-        if to.token is TokenKind.NONE:
-            return None
-        return await self._refresher.bearer_for(session, caller)
+        return tokens.access_token
 
     def outgoing(
         self,

@@ -113,6 +113,8 @@ class Pipeline:
     ) -> Reply | StaticAnswer | Switching:
         """Answer a request; raises `Refused` and `Unavailable`."""
         require_our_host(request, self._site.origin, self._site.accepted_hosts)
+        if request.raw_target == b"*" and request.method == "OPTIONS":
+            return Reply(204, self._page_fields)  # about the server as a whole (K1, L6)
         target = parse_target(request.raw_target, authority_expected=self._site.authority)
         match self._routes.match(target):
             case Endpoint(name=name):
@@ -143,7 +145,7 @@ class Pipeline:
         rewrite.refuse_tokens(request, target)
         refuse_native_grpc(request)
         session = await self._passing_on.session(request, route, Guard.COOKIE)
-        bearer = await self._passing_on.bearer(session, to, caller)
+        bearer = await self._passing_on.bearer(session, route, to, caller)
         outgoing = self._passing_on.outgoing(request, target, route, bearer, caller)
         answer = await self._upstream.send(outgoing, body)
         reply = await self._passing_on.returned(answer, route, caller)
@@ -167,7 +169,7 @@ class Pipeline:
         refuse_cross_site(request, self._site.origin, Guard.WEBSOCKET)
         rewrite.refuse_tokens(request, target)
         session = await self._passing_on.session(request, route, Guard.WEBSOCKET)
-        bearer = await self._passing_on.bearer(session, to, caller)
+        bearer = await self._passing_on.bearer(session, route, to, caller)
         outgoing = self._passing_on.outgoing(request, target, route, bearer, caller)
         answer = await self._upstream.upgrade(for_upstream(outgoing, handshake))
         if isinstance(answer, UpstreamAnswer):
@@ -201,7 +203,8 @@ class Pipeline:
         if failure.code is Code.SESSION_ENDED:
             cookie = read_cookie(request, self._site.cookies.session_name)
             more = (*more, *await self._account.forgetting(cookie))
-        if login_url and failure.code in _LOGIN_AT_ONCE and self._is_page_load(request):
+        at_once = login_url and failure.code in _LOGIN_AT_ONCE and self._is_page_load(request)
+        if at_once and not await self._account.would_loop(request):
             location = (b"location", self._login_and_back(request).encode())
             return Reply(303, (location, *self._page_fields, *more))
         return describe(
