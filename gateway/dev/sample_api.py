@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.adapters.system import SystemClock
 from gateway.dev.access_tokens import AccessToken, AccessTokens, BadToken, Jwks
+from gateway.dev.sample_channels import echo, ticks
 from gateway.ports import Clock
 
 CHUNKS = 10
@@ -55,6 +56,8 @@ class SampleApi:
             Route("/orders", guarded(self._order, "orders.write"), methods=["POST"]),
             Route("/reports/{rest:path}", guarded(self._hello, "reports.read")),
             Route("/stream", guarded(self._stream)),
+            Route("/events", guarded(self._events)),
+            Route("/live", guarded(self._live)),
             Route("/upload", guarded(self._upload), methods=["POST", "PUT"]),
             Route("/public/time", self._time),
             Route("/echo", _AnyMethod(guarded(self._echo))),
@@ -106,6 +109,13 @@ class SampleApi:
                 await asyncio.sleep(self._pause)
 
         return StreamingResponse(chunks(), media_type="text/plain")
+
+    async def _events(self, request: Request, _: AccessToken) -> Response:
+        last = request.headers.get("last-event-id", "")
+        return ticks(self._clock, int(last) + 1 if last.isdecimal() and len(last) < 10 else 1)  # noqa: PLR2004
+
+    async def _live(self, request: Request, _: AccessToken) -> Response:
+        return echo(request)
 
     async def _upload(self, request: Request, _: AccessToken) -> Response:
         count, digest = await _measure(request)

@@ -162,7 +162,8 @@ def _configuration(ports: Ports, app: str, api: str) -> str:
     package = resources.files("gateway.dev")
     text = package.joinpath("gateway.yaml").read_text("utf-8")
     if places.is_address(app):
-        place = f"upstream: {_quoted(app)}\n    token: none"
+        # Development servers tell the page of changes over a WebSocket (hot reload).
+        place = f"upstream: {_quoted(app)}\n    token: none\n    websocket: true"
     else:
         folder = Path(app).absolute() if app else package.joinpath("app")
         place = f"static: {_quoted(str(folder))}"

@@ -32,7 +32,10 @@ def request(
 ) -> UpstreamRequest:
     host = server.origin.removeprefix("http://").encode()
     return UpstreamRequest(
-        method, UpstreamGroup((server.origin,), Timeouts(1,1,1), PoolLimits(max_connections=4, wait=0.3)), target, ((b"host", host), *fields)
+        method,
+        UpstreamGroup((server.origin,), Timeouts(1, 1, 1), PoolLimits(max_connections=4, wait=0.3)),
+        target,
+        ((b"host", host), *fields),
     )
 
 

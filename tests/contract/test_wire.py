@@ -1,4 +1,4 @@
-"""What every `Wire` keeps to: in memory, and after a 101 on a real socket (P6)."""
+"""What every `Wire` keeps to: in memory, and after a 101 on real sockets, either side (P6)."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,7 +8,10 @@ from typing import Any, Protocol
 
 import pytest
 
-from gateway.ports import Wire
+from gateway.adapters.http1_upstream.client import Http1Upstream
+from gateway.edge.messages import UpstreamRequest
+from gateway.edge.upstream_group import UpstreamGroup
+from gateway.ports import Upgraded, Wire
 from tests.support.serving import served
 from tests.support.wires import pair
 
@@ -129,7 +132,34 @@ async def after_a_101(early: bytes) -> AsyncIterator[tuple[Wire, FarSide]]:
         writer.close()
 
 
-@pytest.fixture(params=[in_memory, after_a_101], ids=lambda kind: str(kind.__name__))
+@asynccontextmanager
+async def before_a_101(early: bytes) -> AsyncIterator[tuple[Wire, FarSide]]:
+    """The upstream's side: a server that answers 101."""
+    accepted: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"
+        writer.write(head + early)
+        accepted.put_nowait((reader, writer))
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    upstream = Http1Upstream()
+    asked = UpstreamRequest(
+        "GET", UpstreamGroup((origin,)), b"/", ((b"host", b"h"), (b"upgrade", b"x"))
+    )
+    answer = await upstream.upgrade(asked)
+    assert isinstance(answer, Upgraded)
+    reader, writer = await accepted.get()
+    yield answer.wire, SocketFar(reader, writer)
+    answer.wire.abort()
+    writer.close()
+    await upstream.aclose()
+    server.close()
+
+
+@pytest.fixture(params=[in_memory, after_a_101, before_a_101], ids=lambda kind: str(kind.__name__))
 def connected(request: pytest.FixtureRequest) -> Any:
     return request.param
 

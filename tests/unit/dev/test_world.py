@@ -49,6 +49,7 @@ def test_an_app_may_be_a_development_server_that_gets_no_token(tmp_path: Path) -
     assert isinstance(app.to, ToUpstream)
     assert app.to.origin == "http://localhost:5173"
     assert app.to.token == "none"
+    assert app.to.websocket  # hot reload
 
 
 @pytest.mark.parametrize("name", ["dist", 'a "quoted" # place', "ünï: ['x']", "a😀b"])

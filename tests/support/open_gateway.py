@@ -1,0 +1,65 @@
+"""A real gateway process with public routes to upstreams on this machine: no login needed."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.support.processes import Program, free_port, gateway_command, running
+from tests.support.world import CLIENT_SECRET, RING_KEY
+
+
+@dataclass
+class OpenGateway:
+    """A running gateway and where it is."""
+
+    port: int
+    admin: int
+    program: Program
+
+    @property
+    def origin(self) -> str:
+        return f"http://localhost:{self.port}"
+
+    def resident(self) -> int:
+        """Octets of memory the process holds."""
+        status = Path(f"/proc/{self.program.process.pid}/status").read_text()
+        (line,) = [line for line in status.splitlines() if line.startswith("VmRSS:")]
+        return int(line.split()[1]) * 1024
+
+
+@contextlib.contextmanager
+def open_gateway(
+    folder: Path, routes: dict[str, dict[str, Any]], **more: Any
+) -> Iterator[OpenGateway]:
+    """Run a gateway whose routes are public: path and what else is said about each."""
+    port, admin = free_port(), free_port()
+    settings = {
+        "public_origin": f"http://localhost:{port}",
+        "listen": {"host": "127.0.0.1", "port": port, "workers": 1},
+        "admin": {"host": "127.0.0.1", "port": admin},
+        "store": {"url": "embedded:store"},
+        "keys": [{"id": "k", "secret": {"env": "RING_KEY"}}],
+        "providers": {
+            "main": {
+                "issuer": "http://127.0.0.1:1",
+                "client_id": "spa",
+                "client_secret": {"env": "CLIENT_SECRET"},
+            }
+        },
+        "routes": [
+            {"path": path, "access": "public", "token": "none", **route}
+            for path, route in routes.items()
+        ],
+        **more,
+    }
+    file = folder / "gateway.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    environ = {"RING_KEY": RING_KEY, "CLIENT_SECRET": CLIENT_SECRET}
+    command = gateway_command("run", "-c", str(file))
+    with running(command, folder / "log", environ) as program:
+        program.wait_until_answering(f"http://127.0.0.1:{admin}/readyz")
+        yield OpenGateway(port, admin, program)
