@@ -45,6 +45,10 @@ class Carrier(Protocol):
         """The application has returned."""
         ...
 
+    def reset(self) -> None:
+        """Close at once, so that what was sent of an answer looks broken."""
+        ...
+
 
 class Exchange:
     """A request, its body as it arrives, and its answer as it is written."""
@@ -129,7 +133,7 @@ class Exchange:
                 await self._broken(Code.INTERNAL)
         except asyncio.CancelledError:
             if not (self.answered or self.gone):
-                self._carrier.transport.abort()  # the grace of a shutdown is over
+                self._carrier.reset()  # the grace of a shutdown is over
             raise
         except GatewayError as failure:
             await self._broken(failure.code, failure.detail)
@@ -144,7 +148,7 @@ class Exchange:
         if self.gone or self.answered:
             return
         if self.begun:
-            self._carrier.transport.abort()  # what was sent must not look whole (M12)
+            self._carrier.reset()  # what was sent must not look whole (M12)
             return
         status, fields, body = problem(code, detail)
         await self.send({"type": "http.response.start", "status": status, "headers": fields})

@@ -50,7 +50,7 @@ class HardenedProtocol(ReadingConnection):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Expect a request, or turn the client away when there are too many."""
         super().connection_made(transport)
-        self.connection = Connection(transport.abort, self._switch)
+        self.connection = Connection(self.reset, self._switch)
         self._place = self.located()
         self.await_in(Phase.HEAD, self.clients.limits.header_timeout)
         above = len(self.connections) - self.clients.most
@@ -63,7 +63,7 @@ class HardenedProtocol(ReadingConnection):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  whatever the cause
         """Cancel the requests under way on this connection."""
         self.connections.discard(self)
-        self.deadline, self.stalled = math.inf, False
+        self.deadline, self.watched = math.inf, False
         for exchange in (self._under_way, *self._queue):
             if exchange is not None:
                 exchange.lost()
@@ -80,7 +80,7 @@ class HardenedProtocol(ReadingConnection):
             self._start(exchange)
             return
         self._queue.append(exchange)
-        self.flow.pause_reading()  # until this one is the only one
+        self.pause_reading()  # until this one is the only one
         if len(self._queue) == MOST_QUEUED:
             exchange.keep_alive = False  # so that the rest is not read at all
 
