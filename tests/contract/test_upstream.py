@@ -1,62 +1,17 @@
 """What every `Upstream` keeps to, against a server that counts octets (sections K, L, M)."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
 
 import pytest
 
 from gateway.adapters.http1_upstream.client import Http1Upstream
-from gateway.edge.messages import Body, Fields, Stream, UpstreamRequest
-from gateway.edge.upstream_group import UpstreamGroup, Timeouts, PoolLimits
+from gateway.edge.messages import UpstreamRequest
+from gateway.edge.upstream_group import UpstreamGroup
 from gateway.errors import Code, Unavailable
-from gateway.ports import Upstream, UpstreamAnswer
+from gateway.ports import Upstream
 from tests.support.processes import free_port
 from tests.support.raw_upstream import RawUpstream, raw_upstream
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[RawUpstream]:
-    async with raw_upstream() as upstream:
-        yield upstream
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[Upstream]:
-    adapter = Http1Upstream()
-    yield adapter
-    await adapter.aclose()
-
-
-def request(
-    server: RawUpstream, target: bytes = b"/x", method: str = "GET", fields: Fields = ()
-) -> UpstreamRequest:
-    host = server.origin.removeprefix("http://").encode()
-    return UpstreamRequest(
-        method, UpstreamGroup((server.origin,), Timeouts(1,1,1), PoolLimits(max_connections=4, wait=0.3)), target, ((b"host", host), *fields)
-    )
-
-
-async def answered(
-    upstream: Upstream, what: UpstreamRequest, body: Body | None = None
-) -> tuple[int, Fields, bytes]:
-    answer = await upstream.send(what, body)
-    if isinstance(answer.body, bytes):
-        return answer.status, answer.fields, answer.body
-    try:
-        return answer.status, answer.fields, b"".join([piece async for piece in answer.body])
-    finally:
-        await answer.body.aclose()
-
-
-def stream_of(answer: UpstreamAnswer) -> Stream:
-    """The body of an answer that cannot have been there at once."""
-    assert not isinstance(answer.body, bytes)
-    return answer.body
-
-
-async def pieces(*parts: bytes) -> AsyncGenerator[bytes, None]:
-    for part in parts:
-        yield part
+from tests.support.upstream_calls import answered, pieces, request, stream_of
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """An upstream that reads octets, remembers them, and answers with octets."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -65,11 +66,14 @@ async def _body(head: bytes, reader: asyncio.StreamReader) -> bytes:
 
 
 @asynccontextmanager
-async def raw_upstream() -> AsyncIterator[RawUpstream]:
+async def raw_upstream(
+    *, port: int = 0, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[RawUpstream]:
     """Serve on a loopback port for the length of a block."""
     upstream = RawUpstream()
-    server = await asyncio.start_server(upstream._serve, "127.0.0.1", 0)
-    upstream.origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.start_server(upstream._serve, "127.0.0.1", port, ssl=tls)
+    scheme = "http" if tls is None else "https"
+    upstream.origin = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield upstream
     finally:
