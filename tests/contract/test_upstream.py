@@ -124,23 +124,6 @@ async def test_the_answer_begins_before_it_ends(upstream: Upstream, server: RawU
     assert [piece async for piece in body] == [b"last"]
 
 
-async def test_closing_the_body_closes_the_exchange_m14(
-    upstream: Upstream, server: RawUpstream
-) -> None:
-    async def for_ever(writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
-        for _ in range(10_000):
-            writer.write(b"5\r\nagain\r\n")
-            await writer.drain()
-            await asyncio.sleep(0.005)
-
-    server.answer = for_ever
-    answer = await upstream.send(request(server), None)
-    await anext(aiter(stream_of(answer)))
-    await stream_of(answer).aclose()
-    await asyncio.wait_for(server.lost.wait(), 5)
-
-
 async def test_nobody_there_is_said_so_m13(upstream: Upstream) -> None:
     port = free_port()
     what = UpstreamRequest(
@@ -149,18 +132,6 @@ async def test_nobody_there_is_said_so_m13(upstream: Upstream) -> None:
     with pytest.raises(Unavailable) as failure:
         await upstream.send(what, None)
     assert failure.value.code is Code.UPSTREAM_CONNECT
-
-
-async def test_an_answer_that_does_not_come_is_a_timeout_m13(
-    upstream: Upstream, server: RawUpstream
-) -> None:
-    async def mute(writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(5)
-
-    server.answer = mute
-    with pytest.raises(Unavailable) as failure:
-        await upstream.send(request(server), None)
-    assert failure.value.code is Code.UPSTREAM_TIMEOUT
 
 
 @pytest.mark.parametrize(

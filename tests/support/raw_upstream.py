@@ -15,7 +15,10 @@ class RawUpstream:
 
     def __init__(self) -> None:
         self.answer: Answer = OK
+        self.on_body: Callable[[asyncio.StreamReader], Awaitable[None]] | None = None
+        self.reader: asyncio.StreamReader | None = None
         self.heads: list[bytes] = []
+        self.latest: dict[asyncio.StreamWriter, bytes] = {}  # the head that is being answered
         self.bodies: list[bytes] = []
         self.lost = asyncio.Event()  # a client closed its connection
         self.connections = 0
@@ -31,7 +34,11 @@ class RawUpstream:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 self.heads.append(head)
-                self.bodies.append(await _body(head.lower(), reader))
+                self.latest[writer] = head
+                if self.on_body is not None:
+                    await self.on_body(reader)  # instead of reading all of it
+                else:
+                    self.bodies.append(await _body(head.lower(), reader))
                 if isinstance(self.answer, bytes):
                     writer.write(self.answer)
                     await writer.drain()
@@ -58,10 +65,10 @@ async def _body(head: bytes, reader: asyncio.StreamReader) -> bytes:
     if b"transfer-encoding: chunked" not in head:
         return b""
     octets = b""
-    while size := int((await reader.readline()).strip(), 16):
+    while size := int((await reader.readuntil(b"\n")).strip(), 16):
         octets += await reader.readexactly(size)
         await reader.readexactly(2)
-    await reader.readline()
+    await reader.readuntil(b"\n")
     return octets
 
 
