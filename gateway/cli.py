@@ -1,23 +1,24 @@
 """The command line: run, dev, check, schema."""
 
+import contextlib
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from typer.models import OptionInfo
 
-from gateway import __version__, config
-from gateway import app as composition
+from gateway import __version__
 from gateway.errors import Misconfigured
-from gateway.settings import Settings
 
 if TYPE_CHECKING:
     from gateway.dev.world import Prepared
+    from gateway.settings import Settings
 
 app = typer.Typer(
     name="gateway",
@@ -43,14 +44,33 @@ ConfigFile = Annotated[
 
 @app.command(epilog="Example: `gateway run --config /etc/gateway/gateway.yaml`")
 def run(config_file: ConfigFile) -> None:
-    """Serve, as the configuration file says, until SIGTERM or Ctrl-C."""
-    settings = _load(config_file)
-    _serve(settings)
+    """Serve, as the configuration file says, until SIGTERM or Ctrl-C.
+
+    **SIGTERM**, **SIGINT** (Ctrl-C): not ready from now on; finish what has begun, then end. A
+    second one: end at once.
+
+    **SIGHUP**: read the configuration again. If it is fine, new workers take over and the old ones
+    finish; if not, nothing changes.
+    """
+    # Workers are copies of this process: what only other commands need is not loaded here.
+    from gateway.workers import reading, supervisor  # noqa: PLC0415
+
+    with _explained():
+        found = reading.read(config_file, os.environ)  # noqa: TID251  handed to config
+        if found.settings is None:
+            _refuse(config_file, found.text)
+        if found.findings:
+            _show(config_file, found.text)
+        source = supervisor.Source(config_file, os.environ)  # noqa: TID251  handed to config
+        code = supervisor.start(found.settings, source)
+    raise typer.Exit(code)
 
 
 @app.command(epilog="Example: `gateway check --config config/minimal.yaml && echo fine`")
 def check(config_file: ConfigFile) -> None:
     """Read the configuration and say everything that is wrong with it; start nothing."""
+    from gateway import config  # noqa: PLC0415  as in run
+
     settings, findings = config.check(config_file, os.environ)  # noqa: TID251  handed to config
     if findings:
         typer.echo(f"{config_file}:")
@@ -63,6 +83,8 @@ def check(config_file: ConfigFile) -> None:
 @app.command(epilog="Example: `gateway schema > config/schema.json`")
 def schema() -> None:
     """Print the JSON Schema of the configuration file, for editors and pipelines."""
+    from gateway import config  # noqa: PLC0415  as in run
+
     typer.echo(json.dumps(config.json_schema(), indent=2, sort_keys=True))
 
 
@@ -86,6 +108,8 @@ def dev(
     ] = Path(".gateway"),
 ) -> None:
     """Everything on this machine: store, identity provider with test users, API, app, gateway."""
+    from gateway import app as composition  # noqa: PLC0415  as in run
+    from gateway import config  # noqa: PLC0415  as in run
     from gateway.dev import world  # noqa: PLC0415  production never loads the development world
 
     ports = world.Ports(port, provider_port, api_port, admin_port)
@@ -95,9 +119,14 @@ def dev(
     except OSError as failure:
         _errors.print(f"[bold red]Not started:[/] {directory}: {failure.strerror or failure}")
         raise typer.Exit(1) from None
-    settings = _load(prepared.config_file)
+    settings, findings = config.check(prepared.config_file, os.environ)  # noqa: TID251  as above
+    if settings is None:
+        _refuse(prepared.config_file, config.render(findings))
+    if findings:
+        _show(prepared.config_file, config.render(findings))
     _welcome(prepared)
-    _serve(settings, prepared)
+    with _explained():
+        composition.start(settings, *prepared.listeners())
     typer.echo("\nStopped. Sessions and keys stay in " + str(directory.resolve()))
 
 
@@ -111,21 +140,22 @@ def main(
         raise typer.Exit
 
 
-def _load(config_file: Path) -> Settings:
-    settings, findings = config.check(config_file, os.environ)  # noqa: TID251  handed to config
-    if findings:
-        _errors.print(f"{config_file}:", markup=False, highlight=False, soft_wrap=True)
-        _errors.print(config.render(findings), markup=False, highlight=False, soft_wrap=True)
-    if settings is None:
-        _errors.print(f"[bold red]Not started:[/] {config_file} has to be corrected first.")
-        raise typer.Exit(1)
-    return settings
+def _show(config_file: Path, findings: str) -> None:
+    _errors.print(f"{config_file}:", markup=False, highlight=False, soft_wrap=True)
+    _errors.print(findings, markup=False, highlight=False, soft_wrap=True)
 
 
-def _serve(settings: Settings, prepared: "Prepared | None" = None) -> None:
-    listeners = prepared.listeners() if prepared else ()
+def _refuse(config_file: Path, findings: str) -> NoReturn:
+    _show(config_file, findings)
+    _errors.print(f"[bold red]Not started:[/] {config_file} has to be corrected first.")
+    raise typer.Exit(1)
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Turn the ways in which a start fails into one line and an exit code."""
     try:
-        composition.start(settings, *listeners)
+        yield
     except Misconfigured as failure:
         for finding in failure.findings:
             _errors.print(f"[bold red]Not started:[/] {finding}")
@@ -147,7 +177,7 @@ def _stop_if_busy(busy: list[tuple[str, int, int]]) -> None:
     raise typer.Exit(1)
 
 
-def _in_brief(settings: Settings) -> str:
+def _in_brief(settings: "Settings") -> str:
     providers = ", ".join(client.provider for client in settings.clients)
     return f"{settings.public_origin}, providers: {providers}, routes: {len(settings.routes)}"
 

@@ -1,4 +1,4 @@
-"""Listening sockets, the servers behind them, and how they stop."""
+"""Servers behind listening sockets, and how they stop."""
 
 import asyncio
 import contextlib
@@ -6,48 +6,60 @@ import importlib.util
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from gateway.server.protocol import HardenedProtocol, OnRefusal
+from gateway.server.sockets import Neighbourhood, accept_waiting
 
 _GRACE = 10  # seconds for requests under way when the server is asked to stop
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """An application and the socket it answers on."""
+    """An application and the sockets it answers on; `neighbours` are those of other workers."""
 
     app: ASGIApp
     sockets: list[socket.socket]
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """Return a listening socket; raises `OSError` with the address in its text."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        listening.listen(2048)
-    except OSError as failure:
-        listening.close()
-        raise OSError(
-            failure.errno, f"cannot listen on {host}:{port}: {failure.strerror}"
-        ) from None
-    listening.setblocking(False)  # noqa: FBT003  the socket module's own signature
-    return listening
+    neighbours: list[socket.socket] = field(default_factory=list)
 
 
 class _Server(uvicorn.Server):
     """A server whose signals are handled once, for all listeners of the process."""
 
+    def __init__(self, config: uvicorn.Config, listener: Listener) -> None:
+        super().__init__(config)
+        self._doors = [one.dup() for one in (*listener.sockets, *listener.neighbours)]
+        self._neighbourhood = Neighbourhood(listener.neighbours, self._protocol)
+        self._watching: asyncio.Task[None] | None = None
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept, and look after other workers' sockets as well."""
+        await super().startup(sockets)
+        self._watching = asyncio.create_task(self._neighbourhood.watch())
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop accepting; who waits in the queue counts as connected, and is let in first."""
+        if self._watching is not None:
+            self._watching.cancel()
+        for server in self.servers:
+            server.close()
+        await accept_waiting(self._doors, self._protocol)
+        for door in self._doors:
+            door.close()
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn makes it
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
 
 
 def server_for(listener: Listener, *, max_head: int, refused: OnRefusal) -> uvicorn.Server:
@@ -65,26 +77,40 @@ def server_for(listener: Listener, *, max_head: int, refused: OnRefusal) -> uvic
         log_config=None,
         timeout_graceful_shutdown=_GRACE,
     )
-    return _Server(config)
+    return _Server(config, listener)
 
 
-async def serve(listeners: list[Listener], *, max_head: int, refused: OnRefusal) -> None:
-    """Serve until SIGINT or SIGTERM, then let requests under way finish."""
+async def serve(
+    listeners: list[Listener],
+    *,
+    max_head: int,
+    refused: OnRefusal,
+    until: asyncio.Event | None = None,
+) -> None:
+    """Serve until SIGINT or SIGTERM, or until the event; then let requests under way finish."""
     servers = [server_for(listener, max_head=max_head, refused=refused) for listener in listeners]
-    loop = asyncio.get_running_loop()
+    until = until or _told_to_stop()
 
-    def stop() -> None:
+    async def stop() -> None:
+        await until.wait()
         for server in servers:
             server.should_exit = True
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
+    stopping = asyncio.create_task(stop())
     await asyncio.gather(
         *(
             server.serve(sockets=listener.sockets)
             for server, listener in zip(servers, listeners, strict=True)
         )
     )
+    stopping.cancel()
+
+
+def _told_to_stop() -> asyncio.Event:
+    told = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    return told
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -13,13 +13,15 @@ from typing import Any, cast
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gateway.edge.messages import Fields
 from gateway.errors import Code, Refused
 from gateway.ports import Wire
 from gateway.server.wire import SocketWire, switching_protocols
 from gateway.web.connection import Connection
+
+_LINGER = 1.0  # seconds for a next request, when the server stops
 
 OnRefusal = Callable[[Code, str], None]
 """Told the code and the peer's address."""
@@ -32,6 +34,7 @@ class HardenedProtocol(HttpToolsProtocol):
     refused: OnRefusal  # told of what never became a request
 
     _connection: Connection
+    _is_last = False  # the next answer is the last one on this connection
     _fields_complete = False
     _head_octets = 0
     _field_octets = 0
@@ -98,6 +101,8 @@ class HardenedProtocol(HttpToolsProtocol):
             self._refuse(501, "Not Implemented", Code.UPGRADE_REFUSED, detail)
             return
         super().on_headers_complete()
+        if self._is_last:
+            self.cycle.keep_alive = False
         if self.parser.should_upgrade():
             self.cycle.keep_alive = False  # nothing after it on this connection is HTTP for sure
             # RFC 9110 section 7.8: Upgrade means nothing in HTTP/1.0.
@@ -134,6 +139,25 @@ class HardenedProtocol(HttpToolsProtocol):
         """Drop the body of what was refused."""
         if not self.transport.is_closing():
             super().on_body(body)
+
+    def shutdown(self) -> None:
+        """Say `Connection: close` with the next answer; close only what stays idle.
+
+        To close an idle connection at once would lose the request that is on its way here.
+        """
+        self._is_last = True
+        if self._is_idle():
+            self.loop.call_later(_LINGER, self._close_if_idle)
+        else:
+            self.cycle.keep_alive = False
+
+    def _is_idle(self) -> bool:
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        return cycle is None or cycle.response_complete
+
+    def _close_if_idle(self) -> None:
+        if self._is_idle():
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
         """Answer octets that are not HTTP, and close."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.errors import Code
-from gateway.server.listening import Listener, bind, server_for
+from gateway.server.listening import Listener, server_for
+from gateway.server.sockets import bind
 
 
 @dataclass
