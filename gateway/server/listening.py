@@ -32,7 +32,7 @@ class _Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, listener: Listener) -> None:
         super().__init__(config)
-        self._doors = [one.dup() for one in (*listener.sockets, *listener.neighbours)]
+        self._all = [*listener.sockets, *listener.neighbours]
         self._neighbourhood = Neighbourhood(listener.neighbours, self._protocol)
         self._watching: asyncio.Task[None] | None = None
 
@@ -46,13 +46,18 @@ class _Server(uvicorn.Server):
         self._watching = asyncio.create_task(self._neighbourhood.watch())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop accepting; who waits in the queue counts as connected, and is let in first."""
+        """Stop accepting; who waits in a queue counts as connected, and is let in first."""
         if self._watching is not None:
             self._watching.cancel()
+        doors = [one.dup() for one in self._all]
         for server in self.servers:
             server.close()
-        await accept_waiting(self._doors, self._protocol)
-        for door in self._doors:
+        for one in self._all:
+            one.close()
+        await asyncio.sleep(0)  # the loop closes its sockets only now
+        # Of each socket the last worker's last look and its closing are one step.
+        for door in doors:
+            await accept_waiting([door], self._protocol)
             door.close()
         await super().shutdown(sockets)
 

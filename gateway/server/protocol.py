@@ -146,10 +146,9 @@ class HardenedProtocol(HttpToolsProtocol):
         To close an idle connection at once would lose the request that is on its way here.
         """
         self._is_last = True
-        if self._is_idle():
-            self.loop.call_later(_LINGER, self._close_if_idle)
-        else:
+        if not self._is_idle() and not self.cycle.response_started:
             self.cycle.keep_alive = False
+        self.loop.call_later(_LINGER, self._close_if_idle)
 
     def _is_idle(self) -> bool:
         cycle = cast("RequestResponseCycle | None", self.cycle)
