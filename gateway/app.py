@@ -249,7 +249,7 @@ async def run(settings: Settings, *more: server.Listener) -> None:
                 server.Listener(gateway.admin, [admin]),
                 *more,
             ],
-            max_head=settings.limits.max_header_bytes,
+            limits=settings.limits,
             refused=gateway.refused,
         )
 

@@ -17,6 +17,8 @@ class Code(StrEnum):
 
     # what the request itself looks like
     REQUEST_MALFORMED = "request.malformed"
+    REQUEST_TIMEOUT = "request.timeout"
+    VERSION_UNSUPPORTED = "version.unsupported"
     TARGET_MALFORMED = "target.malformed"
     TARGET_AMBIGUOUS = "target.ambiguous"
     TARGET_TOO_LONG = "target.too_long"
@@ -26,6 +28,8 @@ class Code(StrEnum):
     FIELDS_TOO_LARGE = "fields.too_large"
     BODY_TOO_LARGE = "body.too_large"
     BODY_MALFORMED = "body.malformed"
+    CODING_UNSUPPORTED = "coding.unsupported"
+    EXPECTATION_FAILED = "expectation.failed"
     METHOD_NOT_ALLOWED = "method.not_allowed"
     METHOD_NOT_IMPLEMENTED = "method.not_implemented"
     UPGRADE_REFUSED = "upgrade.refused"
@@ -33,6 +37,7 @@ class Code(StrEnum):
     STATIC_NOT_FOUND = "static.not_found"
     RANGE_UNSATISFIABLE = "range.unsatisfiable"
     LOOP_DETECTED = "loop.detected"
+    CONNECTION_LIMIT = "connection.limit"
     # cross-site request forgery (RFC 10017 section 6.1.3.3)
     CSRF_MISSING = "csrf.missing"
     CSRF_CROSS_SITE = "csrf.cross_site"

@@ -24,6 +24,7 @@ MAX_PASSES = 3
 """How often one request may already have come through a gateway (K9)."""
 
 _NO_CONTENT = 204
+_LONGEST_LOCATION = 16384  # octets; browsers read no longer ones reliably
 
 
 # A Location as a browser would read it. Backslashes and white space are read in too many ways.
@@ -165,7 +166,7 @@ def public_location(
     only is refused: both give None.
     """
     to = _upstream_of(route)
-    if not value or _UNREADABLE.search(value):
+    if not value or len(value) > _LONGEST_LOCATION or _UNREADABLE.search(value):
         return None
     url = _NETWORK_PATH.fullmatch(value)
     if url is None:

@@ -10,8 +10,8 @@ from urllib.parse import unquote_to_bytes
 
 from gateway.errors import Code, Refused
 
-MAX_TARGET = 16384
-"""Octets of the request-target; RFC 9112 section 3 asks for at least 8000 (K10)."""
+MAX_TARGET = 1048576
+"""Octets of the longest request-target an operator may allow (K10); the server keeps the limit."""
 
 # RFC 3986 has neither white space, controls, DEL nor octets above 0x7e; a fragment is never sent.
 _VISIBLE = re.compile(rb"[!-\"$-~]+")

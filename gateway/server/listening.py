@@ -3,19 +3,30 @@
 import asyncio
 import contextlib
 import importlib.util
+import logging
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from typing import cast
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from gateway.server.protocol import HardenedProtocol, OnRefusal
-from gateway.server.sockets import Neighbourhood, accept_waiting
+from gateway.server.clients import TICK, Clients, OnRefusal
+from gateway.server.protocol import SPARE, HardenedProtocol
+from gateway.server.sockets import BACKLOG, Neighbourhood, accept_waiting
+from gateway.settings import Limits
 
-_GRACE = 10  # seconds for requests under way when the server is asked to stop
+_log = logging.getLogger("gateway.server")
+
+_OTHER_FILES = 64
+"""Open files besides those of clients and of the upstreams they are passed on to."""
+
+_LAST_WORDS = 2.0
+"""Seconds for cancelled requests to leave things in order after the grace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,95 +38,145 @@ class Listener:
     neighbours: list[socket.socket] = field(default_factory=list)
 
 
-class _Server(uvicorn.Server):
-    """A server whose signals are handled once, for all listeners of the process."""
+class Server(uvicorn.Server):
+    """uvicorn's server with our clock, our way to stop, and no signals of its own."""
 
-    def __init__(self, config: uvicorn.Config, listener: Listener) -> None:
+    def __init__(self, listener: Listener, clients: Clients) -> None:
+        """`clients` are those of this listener alone."""
+        config = uvicorn.Config(
+            listener.app,
+            # Called with uvicorn's keywords for every connection, as it would call the class.
+            http=cast("type[asyncio.Protocol]", partial(HardenedProtocol, clients)),
+            ws="none",
+            lifespan="off",
+            proxy_headers=False,  # forwarded fields are read by our own rule (N1)
+            server_header=False,
+            access_log=False,
+            log_config=None,
+            backlog=BACKLOG,
+        )
         super().__init__(config)
-        self._all = [*listener.sockets, *listener.neighbours]
+        self.clients = clients
+        self.server_state.connections = clients.connections  # type: ignore[assignment]  # a set of the same
+        self._doors = [*listener.sockets, *listener.neighbours]
         self._neighbourhood = Neighbourhood(listener.neighbours, self._protocol)
         self._watching: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Signals are handled once, for all listeners of the process."""
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept, and look after other workers' sockets as well."""
+        """Accept, and look after the other workers' sockets as well."""
         await super().startup(sockets)
         self._watching = asyncio.create_task(self._neighbourhood.watch())
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop accepting; who waits in a queue counts as connected, and is let in first."""
+    async def on_tick(self, counter: int) -> bool:
+        """Look for who is overdue, ten times a second with the rest."""
+        self.clients.tick()
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002  those of the listener
+        """Accept nobody, say the last words to everybody, and cut off who is there after the grace.
+
+        A second signal ends the grace.
+        """
+        await self._close_doors()
+        self.clients.drain()
+        tasks = self.server_state.tasks
+        until = self.clients.now + self.clients.limits.shutdown_grace
+        while self.clients.connections or tasks:
+            self.clients.tick()
+            if self.clients.now >= until or self.force_exit:
+                break
+            await asyncio.sleep(TICK / 2)
+        if self.clients.connections:
+            _log.warning("%d connections cut off by the shutdown", len(self.clients.connections))
+        self.clients.abort()
+        for task in tuple(tasks):
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tuple(tasks), timeout=_LAST_WORDS)
+
+    async def _close_doors(self) -> None:
+        """Accept nobody more; who waits in a queue already counts as connected, and is let in."""
         if self._watching is not None:
             self._watching.cancel()
-        doors = [one.dup() for one in self._all]
+        last = [door.dup() for door in self._doors]
         for server in self.servers:
             server.close()
-        for one in self._all:
-            one.close()
-        await asyncio.sleep(0)  # the loop closes its sockets only now
-        # Of each socket the last worker's last look and its closing are one step.
-        for door in doors:
+        for door in self._doors:
+            door.close()
+        await asyncio.sleep(0)  # the loop closes its own only now
+        # Nothing comes between the last look into a queue and its end, at least in this process.
+        for door in last:
             await accept_waiting([door], self._protocol)
             door.close()
-        await super().shutdown(sockets)
 
     def _protocol(self) -> asyncio.Protocol:
-        return self.config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn makes it
+        return self.config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn makes one
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
 
 
-def server_for(listener: Listener, *, max_head: int, refused: OnRefusal) -> uvicorn.Server:
+def server_for(listener: Listener, *, limits: Limits, refused: OnRefusal) -> Server:
     """Return a server that answers on the listener's sockets once it is served."""
-    settings = {"max_head": max_head, "refused": staticmethod(refused)}
-    protocol = type("Protocol", (HardenedProtocol,), settings)
-    config = uvicorn.Config(
-        listener.app,
-        http=protocol,
-        ws="none",
-        lifespan="off",
-        proxy_headers=False,  # forwarded fields are read by our own rule (N1)
-        server_header=False,
-        access_log=False,
-        log_config=None,
-        timeout_graceful_shutdown=_GRACE,
-    )
-    return _Server(config, listener)
+    return Server(listener, Clients(limits, refused, most=_room_for(limits.max_connections)))
+
+
+@lru_cache(maxsize=1)
+def _room_for(wanted: int) -> int:
+    """Return how many clients can be connected, and see to it that the system allows them.
+
+    Each may need a second file, towards an upstream; whoever comes when all are used up could not
+    even be told so (F35).
+    """
+    needed = 2 * (wanted + SPARE) + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return wanted
+    room = max(1, (soft - _OTHER_FILES - SPARE) // 2)
+    _log.warning("only %d open files are allowed: at most %d connections at a time", soft, room)
+    return min(wanted, room)
 
 
 async def serve(
     listeners: list[Listener],
     *,
-    max_head: int,
+    limits: Limits,
     refused: OnRefusal,
     until: asyncio.Event | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, or until the event; then let requests under way finish."""
-    servers = [server_for(listener, max_head=max_head, refused=refused) for listener in listeners]
-    until = until or _told_to_stop()
+    servers = [server_for(listener, limits=limits, refused=refused) for listener in listeners]
 
-    async def stop() -> None:
-        await until.wait()
+    def stop() -> None:
         for server in servers:
+            server.force_exit = server.should_exit
             server.should_exit = True
 
-    stopping = asyncio.create_task(stop())
+    async def stop_when_told(told: asyncio.Event) -> None:
+        await told.wait()
+        stop()
+
+    stopping = None
+    if until is None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop)
+    else:
+        stopping = asyncio.create_task(stop_when_told(until))
     await asyncio.gather(
         *(
             server.serve(sockets=listener.sockets)
             for server, listener in zip(servers, listeners, strict=True)
         )
     )
-    stopping.cancel()
-
-
-def _told_to_stop() -> asyncio.Event:
-    told = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
-    return told
+    if stopping is not None:
+        stopping.cancel()
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

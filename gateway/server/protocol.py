@@ -1,181 +1,193 @@
-"""uvicorn with the holes of its httptools protocol closed, as far as the first version goes.
+"""One connection of a client: uvicorn's httptools protocol with its holes closed.
 
-* Trailers arrive through the same callback as header fields; here they are dropped (L9).
-* The request-target reaches the application as it stood on the wire (K1, K4), authority included.
-* A lost connection is told to the request that is under way, which is then cancelled (M14).
-* What does not parse is answered like every other refusal: a problem document with a code.
+    TimedConnection       how long it waits, how it ends            deadlines.py
+    └── ReadingConnection    octets to requests, sizes, framing      reading.py
+        └── HardenedProtocol    whose turn it is to be answered      here
+
+Answers leave in the order of their requests, refusals among them. After a refusal, and after an
+answer that says so, nothing is read as a request any more: the connection is closed, and the
+client given a moment to read what it was told (M16). A lost connection is told to the request
+under way, which is then cancelled (M14).
 """
 
 import asyncio
-import json
-from collections.abc import Callable
-from typing import Any, cast
-
-import httptools
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+import math
+from collections import deque
+from typing import Any
 
 from gateway.edge.messages import Fields
 from gateway.errors import Code, Refused
 from gateway.ports import Wire
+from gateway.server.answers import answer_head, problem
+from gateway.server.clients import Clients
+from gateway.server.deadlines import LEAVE, REST, Phase
+from gateway.server.exchange import Exchange
+from gateway.server.reading import ReadingConnection
 from gateway.server.wire import SocketWire, switching_protocols
 from gateway.web.connection import Connection
 
-_LINGER = 1.0  # seconds for a next request, when the server stops
+MOST_QUEUED = 32
+"""Requests that may wait behind the one under way; after the last the connection is closed."""
 
-OnRefusal = Callable[[Code, str], None]
-"""Told the code and the peer's address."""
+SPARE = 64
+"""Connections above the limit that are told so; those above even this are just closed."""
+
+_SMALL = 65536
+"""Octets of a body that nobody wants, for which it is worth keeping the connection."""
 
 
-class HardenedProtocol(HttpToolsProtocol):
+class HardenedProtocol(ReadingConnection):
     """One connection from a browser or a load balancer."""
 
-    max_head = 65536  # octets of request line and fields
-    refused: OnRefusal  # told of what never became a request
+    _under_way: Exchange | None = None
+    _refusal: Refused | None = None  # to be said when what came before has been answered
 
-    _connection: Connection
-    _is_last = False  # the next answer is the last one on this connection
-    _fields_complete = False
-    _head_octets = 0
-    _field_octets = 0
-    _switchable = False  # the request under way asks for an upgrade, and nothing follows it
-    _behind = b""  # octets behind a request for an upgrade
+    def __init__(self, clients: Clients, **uvicorn: Any) -> None:  # noqa: ANN401  passed through
+        """`uvicorn` is what uvicorn gives to a protocol."""
+        super().__init__(clients, **uvicorn)
+        self._queue: deque[Exchange] = deque()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
-        """Remember whom to tell when the connection is lost."""
-        self._connection = Connection(transport.abort, self._switch)
+        """Expect a request, or turn the client away when there are too many."""
         super().connection_made(transport)
+        self.connection = Connection(transport.abort, self._switch)
+        self.await_in(Phase.HEAD, self.clients.limits.header_timeout)
+        above = len(self.connections) - self.clients.most
+        if above > SPARE:
+            self.deaf = True
+            transport.abort()
+        elif above > 0:
+            self.refuse(Refused(Code.CONNECTION_LIMIT))
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  whatever the cause
         """Cancel the requests under way on this connection."""
-        super().connection_lost(exc)
-        self._connection.lost()
-
-    def data_received(self, data: bytes) -> None:
-        """Feed the parser; a head that grows beyond its limit is refused while it grows (K10)."""
-        if self._switchable:
-            self._keep(data)
-            return
-        if not self._fields_complete:
-            self._head_octets += len(data)
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._keep(data[upgrade.args[0] :])
-        except httptools.HttpParserError:
-            self.send_400_response("Invalid HTTP request received.")
-        if not self._fields_complete and self._head_octets > self.max_head:
-            self._refuse_head()
-
-    def on_message_begin(self) -> None:
-        """Start a request; header fields may come until they are complete."""
-        self._fields_complete = False
-        super().on_message_begin()
-
-    def on_message_complete(self) -> None:
-        """Be ready for the next head on this connection."""
-        if not self.transport.is_closing():
-            super().on_message_complete()
-        self._fields_complete = False
-        self._head_octets = self._field_octets = 0
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header field; drop a trailer, which httptools hands over in the same way."""
-        if not self._fields_complete:
-            self._field_octets += len(name) + len(value) + 4  # as on the wire
-            super().on_header(name, value)
-
-    def on_headers_complete(self) -> None:
-        """Hand the request over, with the target's own octets."""
-        self._fields_complete = True
-        if len(self.url) + self._field_octets > self.max_head:
-            self._refuse_head()  # all of it came in one piece
-            return
-        scope = cast("dict[str, Any]", self.scope)
-        scope["gateway.raw_target"] = self.url
-        scope["gateway.connection"] = self._connection
-        if self.parser.should_upgrade() and self._announces_a_body():
-            # httptools reads what follows an Upgrade as another protocol's octets: the body would
-            # come back as the next request (RFC 9112 section 11.2).
-            detail = "A request that asks for an upgrade cannot carry a body here."
-            self._refuse(501, "Not Implemented", Code.UPGRADE_REFUSED, detail)
-            return
-        super().on_headers_complete()
-        if self._is_last:
-            self.cycle.keep_alive = False
-        if self.parser.should_upgrade():
-            self.cycle.keep_alive = False  # nothing after it on this connection is HTTP for sure
-            # RFC 9110 section 7.8: Upgrade means nothing in HTTP/1.0.
-            self._switchable = scope["http_version"] == "1.1"
-
-    def _keep(self, data: bytes) -> None:
-        """Hold octets behind a request for an upgrade until it is answered (a bounded amount)."""
-        self._behind += data
-        if len(self._behind) > HIGH_WATER_LIMIT:
-            self.flow.pause_reading()
-
-    def _switch(self, fields: Fields) -> Wire:
-        cycle = self.cycle
-        # With requests still in the pipeline it is an earlier one that is under way.
-        if not self._switchable or self.pipeline or cycle.response_started:
-            raise Refused(Code.UPGRADE_REFUSED)
-        octets = switching_protocols(fields)
-        cycle.response_started = cycle.response_complete = True
-        self._unset_keepalive_if_required()
         self.connections.discard(self)
-        del self.parser  # its callbacks would keep all of this alive
-        if not self.transport.is_closing():
-            self.transport.write(octets)
-        counted = cast("set[object]", self.connections)
-        return SocketWire(self.transport, self._behind, counted)
+        self.deadline, self.stalled = math.inf, False
+        for exchange in (self._under_way, *self._queue):
+            if exchange is not None:
+                exchange.lost()
+        self._queue.clear()
+        self.flow.resume_writing()
+        self.parser = None  # type: ignore[assignment]  # as in uvicorn: its callbacks hold us
+        self.connection.lost()
 
-    def _announces_a_body(self) -> bool:
-        return any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers)
+    # Requests, in order.
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """Upgrades are not offered; that a browser asks is no news."""
+    def begin(self, exchange: Exchange) -> None:
+        """Let the application answer, now or when those before have been answered."""
+        if self._under_way is None:
+            self._start(exchange)
+            return
+        self._queue.append(exchange)
+        self.flow.pause_reading()  # until this one is the only one
+        if len(self._queue) == MOST_QUEUED:
+            exchange.keep_alive = False  # so that the rest is not read at all
 
-    def on_body(self, body: bytes) -> None:
-        """Drop the body of what was refused."""
-        if not self.transport.is_closing():
-            super().on_body(body)
+    def _start(self, exchange: Exchange) -> None:
+        self._under_way = exchange
+        exchange.task = self.loop.create_task(exchange.run(self.app))
+        self.tasks.add(exchange.task)
 
-    def shutdown(self) -> None:
-        """Say `Connection: close` with the next answer; close only what stays idle.
+    def ended(self, exchange: Exchange) -> None:
+        """Forget the task of an application that has returned."""
+        if exchange.task is not None:
+            self.tasks.discard(exchange.task)
 
-        To close an idle connection at once would lose the request that is on its way here.
+    def may_stay(self, exchange: Exchange) -> bool:
+        """Whether the connection outlives this answer, as far as can be said at its beginning.
+
+        Not when the last words are being said; nor when the client may still send a body, unless
+        what is left of it is small and known (M16), and it is not waiting for a 100.
         """
-        self._is_last = True
-        if not self._is_idle() and not self.cycle.response_started:
-            self.cycle.keep_alive = False
-        self.loop.call_later(_LINGER, self._close_if_idle)
+        if self.clients.draining and not self._queue:
+            return False
+        if exchange.body_complete:
+            return True
+        unread = exchange.unread
+        return not exchange.continue_owed and unread is not None and unread <= _SMALL
 
-    def _is_idle(self) -> bool:
-        cycle = cast("RequestResponseCycle | None", self.cycle)
-        return cycle is None or cycle.response_complete
-
-    def _close_if_idle(self) -> None:
-        if self._is_idle():
-            self.transport.close()
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer octets that are not HTTP, and close."""
-        self._refuse(400, "Bad Request", Code.REQUEST_MALFORMED, msg)
-
-    def _refuse_head(self) -> None:
-        title = "Request Header Fields Too Large"
-        detail = f"The limit is {self.max_head} octets."
-        self._refuse(431, title, Code.FIELDS_TOO_LARGE, detail)
-
-    def _refuse(self, status: int, title: str, code: Code, detail: str) -> None:
+    def finished(self, exchange: Exchange) -> None:
+        """Go on to the next request, once the rest of this one's body is out of the way."""
+        self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        members = {"title": title, "status": status, "code": code.value, "detail": detail}
-        body = json.dumps({"type": "about:blank", **members}).encode()
-        head = (
-            f"HTTP/1.1 {status} {title}\r\ncontent-type: application/problem+json\r\n"
-            f"cache-control: no-store\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n"
+        if exchange.body_complete:
+            self._next(exchange)
+        elif exchange.keep_alive and not self.deaf:
+            self.await_in(Phase.REST, REST)
+            self.resume_reading()
+        else:
+            self.linger()
+
+    def body_arrived(self, exchange: Exchange) -> None:
+        """Go on if it was only the body that was missing."""
+        if self.phase is Phase.REST:
+            self._next(exchange)
+
+    def _next(self, answered: Exchange) -> None:
+        self._under_way = None
+        if not answered.keep_alive:
+            self._queue.clear()  # RFC 9112 section 9.6: what follows the last answer gets none
+            self.linger()
+        elif self._queue:
+            self._start(self._queue.popleft())
+        elif self._refusal is not None:
+            self.refuse(self._refusal)
+        elif self.clients.draining:
+            self.linger()
+        else:
+            self.newest = None
+            self.resume_reading()
+            if self.phase is not Phase.HEAD:  # the next may have begun to come in
+                self.await_in(Phase.IDLE, self.clients.limits.keepalive)
+
+    # Other ends of a connection than an answer.
+
+    def refuse(self, refusal: Refused) -> None:
+        """Say why, as soon as everything before has been answered; nothing more is read."""
+        self.deaf = True
+        self.deadline = math.inf
+        if self._under_way is not None:
+            self._refusal = refusal
+            return
+        if self.transport.is_closing():
+            return
+        status, fields, body = problem(refusal.code, refusal.detail)
+        head_only = self.asks_for_head
+        head, *_ = answer_head(
+            status, fields, date=self.date(), head_only=head_only, chunks=True, keep_alive=False
         )
-        self.transport.write(head.encode() + body)
-        self.transport.close()
-        self.refused(code, self.client[0] if self.client else "")
+        self.transport.write(head if head_only else head + body)
+        self.linger()
+        self.clients.refused(refusal.code, self.client[0] if self.client else "")
+
+    def overdue(self, now: float) -> None:  # noqa: ARG002  the phase says enough
+        """Act on what the client owes."""
+        too_slow = Refused(Code.REQUEST_TIMEOUT)
+        if self.phase is Phase.BODY:
+            self.fail_body(too_slow)
+        elif self.phase is Phase.HEAD and self.has_said_something:
+            self.refuse(too_slow)
+        else:
+            # Idle, or never said a word. A 408 would be taken for the answer to a request that
+            # may be on its way, by browsers that open connections ahead.
+            self.linger()
+
+    def shutdown(self) -> None:
+        """Leave when nobody is hurt: not in the very moment when a request may be coming in."""
+        if self.phase is Phase.IDLE:
+            self.deadline -= max(0.0, self.clients.limits.keepalive - LEAVE)
+        elif self.phase is Phase.HEAD and not self.has_said_something:
+            self.deadline -= max(0.0, self.clients.limits.header_timeout - LEAVE)
+
+    def _switch(self, fields: Fields) -> Wire:
+        exchange = self._under_way
+        if exchange is None or not exchange.upgrade or exchange.begun:
+            raise Refused(Code.UPGRADE_REFUSED)
+        octets = switching_protocols(fields)
+        exchange.begun = exchange.answered = True
+        self.connections.discard(self)
+        self._under_way = self.newest = None
+        del self.parser  # its callbacks would keep all of this alive
+        self.transport.write(octets)
+        return SocketWire(self.transport, self.behind or b"", self.clients)

@@ -11,7 +11,9 @@ import socket
 import sys
 from collections.abc import Callable, Iterable, Sequence
 
-_BACKLOG = 2048  # connections that may wait for one socket
+BACKLOG = 2048
+"""Connections that may wait for one socket."""
+
 _LOOK_EVERY = 0.05  # seconds, at the other workers' sockets
 _DEALS = sys.platform == "linux"  # elsewhere the last socket gets everything: workers share one
 
@@ -77,7 +79,7 @@ def _opened(host: str, port: int, *, shared: bool) -> socket.socket:
 
 
 def _listen(bound: socket.socket) -> None:
-    bound.listen(_BACKLOG)
+    bound.listen(BACKLOG)
     bound.setblocking(False)  # noqa: FBT003  the socket module's own signature
 
 
@@ -112,7 +114,7 @@ async def accept_waiting(sockets: Iterable[socket.socket], factory: Factory) -> 
     loop = asyncio.get_running_loop()
     accepted = 0
     for listening in sockets:
-        for _ in range(_BACKLOG):  # more cannot wait; who comes later is somebody else's
+        for _ in range(BACKLOG):  # more cannot wait; who comes later is somebody else's
             try:
                 connection, _ = listening.accept()
             except OSError:  # nobody waits, or the one who did has gone

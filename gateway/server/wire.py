@@ -5,9 +5,11 @@ Thousands of these lie idle at a time, so each is one small object with slots: w
 """
 
 import asyncio
+import math
 
 from gateway.edge.messages import Fields
 from gateway.ports import WireEnd
+from gateway.server.clients import Clients, Stall
 
 HIGH_WATER = 65536
 """Octets written and not yet taken by the peer, above which the wire's end is told to wait."""
@@ -20,21 +22,23 @@ class SocketWire(asyncio.Protocol):
     them.
     """
 
-    __slots__ = ("_connections", "_early", "_end", "_paused", "_transport")
+    __slots__ = ("_clients", "_early", "_end", "_paused", "_stall", "_transport", "stalled")
 
-    def __init__(
-        self, transport: asyncio.Transport, early: bytes, connections: set[object]
-    ) -> None:
+    deadline = math.inf  # the deadlines of HTTP hold no longer
+
+    def __init__(self, transport: asyncio.Transport, early: bytes, clients: Clients) -> None:
         """Take the socket over. `early` came behind the handshake.
 
-        `connections` are those the server counts; this one is among them until it is lost.
+        The wire is counted among the `clients` until it is lost.
         """
         self._transport: asyncio.Transport | None = transport
         self._early = early
-        self._connections = connections
+        self._clients = clients
         self._end: WireEnd | None = None
         self._paused = False
-        connections.add(self)
+        self._stall: Stall | None = None
+        self.stalled = False
+        clients.connections.add(self)
         if transport.is_closing():
             self.connection_lost(None)  # too late: `attach` will say so
             return
@@ -72,9 +76,19 @@ class SocketWire(asyncio.Protocol):
             self._transport.resume_reading()
 
     def close(self) -> None:
-        """Send what is buffered, then close; `lost` follows."""
+        """Send what is buffered, then close; `lost` follows, at the latest after `write_idle`."""
         if self._transport is not None:
+            self._stall = Stall(self._transport.get_write_buffer_size(), self._clients.now)
+            self.stalled = True
             self._transport.close()
+
+    def check(self, now: float) -> None:
+        """Give a closed wire up whose peer takes nothing of what is buffered."""
+        if self._transport is None or self._stall is None:
+            return
+        octets = self._transport.get_write_buffer_size()
+        if self._stall.lasts(octets, now) >= self._clients.limits.write_idle:
+            self._transport.abort()
 
     def abort(self) -> None:
         """Close at once; `lost` follows."""
@@ -105,7 +119,7 @@ class SocketWire(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  whatever the cause
         """Nothing more comes or goes."""
         self._transport = None
-        self._connections.discard(self)
+        self._clients.connections.discard(self)
         if self._end is not None:
             self._end.lost()
 

@@ -30,6 +30,8 @@ _OPERATOR = "If it happens again, tell the people who run this site the request 
 
 PROBLEMS: dict[Code, Problem] = {
     Code.REQUEST_MALFORMED: Problem(400, "This is not well-formed HTTP"),
+    Code.REQUEST_TIMEOUT: Problem(408, "The request took too long to arrive", _TRY_AGAIN),
+    Code.VERSION_UNSUPPORTED: Problem(505, "Only HTTP/1.1 and HTTP/1.0 are spoken here"),
     Code.TARGET_MALFORMED: Problem(400, "The address is not well formed"),
     Code.TARGET_AMBIGUOUS: Problem(400, "The address can be read in two ways"),
     Code.TARGET_TOO_LONG: Problem(414, "The address is too long"),
@@ -39,6 +41,8 @@ PROBLEMS: dict[Code, Problem] = {
     Code.FIELDS_TOO_LARGE: Problem(431, "The header fields are too large"),
     Code.BODY_TOO_LARGE: Problem(413, "The body is too large"),
     Code.BODY_MALFORMED: Problem(400, "The body is not what this endpoint reads"),
+    Code.CODING_UNSUPPORTED: Problem(501, "This transfer coding is not supported"),
+    Code.EXPECTATION_FAILED: Problem(417, "This expectation cannot be met"),
     Code.METHOD_NOT_ALLOWED: Problem(405, "This method is not allowed here"),
     Code.METHOD_NOT_IMPLEMENTED: Problem(501, "This method is not supported"),
     Code.UPGRADE_REFUSED: Problem(501, "This connection cannot be upgraded"),
@@ -46,6 +50,7 @@ PROBLEMS: dict[Code, Problem] = {
     Code.STATIC_NOT_FOUND: Problem(404, "There is no such file"),
     Code.RANGE_UNSATISFIABLE: Problem(416, "The file is shorter than that"),
     Code.LOOP_DETECTED: Problem(508, "The request runs in a circle", _OPERATOR),
+    Code.CONNECTION_LIMIT: Problem(503, "Too many connections are open", _TRY_AGAIN),
     Code.CSRF_MISSING: Problem(403, "The X-CSRF header is missing", "Send the header X-CSRF: 1."),
     Code.CSRF_CROSS_SITE: Problem(
         403, "Another site may not make this request", "Open the application itself."

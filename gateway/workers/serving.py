@@ -70,7 +70,7 @@ async def _serve(assignment: Assignment, channel: Channel, told: asyncio.Event) 
         )
         await server.serve(
             [listener],
-            max_head=settings.limits.max_header_bytes,
+            limits=settings.limits,
             refused=gateway.refused,
             until=told,
         )

@@ -155,7 +155,7 @@ class Supervisor:
 
         await server.serve(
             [server.Listener(application, [admin])],
-            max_head=settings.limits.max_header_bytes,
+            limits=settings.limits,
             refused=refused,
             until=asyncio.Event(),  # it answers to the last, and ends with the process
         )

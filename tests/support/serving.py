@@ -9,6 +9,7 @@ from typing import Any
 from gateway.errors import Code
 from gateway.server.listening import Listener, server_for
 from gateway.server.sockets import bind
+from gateway.settings import Limits
 
 
 @dataclass
@@ -34,13 +35,13 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def served(app: Any, *, max_head: int = 65536) -> AsyncIterator[Served]:
+async def served(app: Any, limits: Limits | None = None) -> AsyncIterator[Served]:
     """Serve an ASGI application for the length of a block."""
     listening = bind("127.0.0.1", 0)
     refused: list[tuple[Code, str]] = []
     server = server_for(
         Listener(app, [listening]),
-        max_head=max_head,
+        limits=limits or Limits(),
         refused=lambda code, peer: refused.append((code, peer)),
     )
     task = asyncio.create_task(server.serve(sockets=[listening]))
