@@ -47,6 +47,8 @@ def fork_from_loop(body: Callable[[], int], keep: Collection[int]) -> asyncio.Fu
     child: asyncio.Future[int] = loop.create_future()
 
     def call() -> None:
+        if child.cancelled():  # nobody would know of it
+            return
         try:
             child.set_result(fork(body, keep))
         except OSError as failure:

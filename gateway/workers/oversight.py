@@ -57,10 +57,13 @@ class Oversight:
         return merged(self._metrics.text().decode(), told).encode()
 
 
-async def health(workers: Collection[Worker]) -> str:
-    """Return "" when one of the workers can serve sessions, else what is in the way."""
+async def health(workers: Collection[Worker], within: float = _HEALTH_WITHIN) -> str:
+    """Return "" when one of the workers can serve sessions, else what is in the way.
+
+    A worker that says nothing within so many seconds counts as one that cannot.
+    """
     why = "workers.none_ready"
-    questions = [worker.ask("health", _HEALTH_WITHIN) for worker in workers]
+    questions = [worker.ask("health", within) for worker in workers]
     for question in asyncio.as_completed(questions):
         answer = await question
         if answer == "":

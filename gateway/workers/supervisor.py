@@ -31,6 +31,7 @@ from gateway.workers.recruiting import Recruiter, seats_for
 
 _log = logging.getLogger("gateway.workers")
 
+_STORE_WITHIN = 10.0  # seconds for a new generation's store to answer
 _MARGIN = 5.0  # seconds beyond the grace, until a worker that does not end is ended
 
 
@@ -53,13 +54,15 @@ def start(settings: Settings, source: Source) -> int:
     admin = bind(settings.admin.host, settings.admin.port)
     # asyncio's own loop: a process that runs it can be forked, one that runs uvloop cannot.
     with asyncio.Runner() as runner:
-        return runner.run(Supervisor(source, Recruiter(public)).run(settings, admin))
+        return runner.run(Supervisor(settings, source, Recruiter(public)).run(admin))
 
 
 class Supervisor:
     """The process that owns the sockets, the embedded store and the workers."""
 
-    def __init__(self, source: Source, recruiter: Recruiter) -> None:
+    def __init__(self, settings: Settings, source: Source, recruiter: Recruiter) -> None:
+        """`settings` are those of the start: its sockets and its embedded store stay."""
+        self._settings = settings
         self._source = source
         self._recruiter = recruiter
         self._metrics = SupervisorMetrics()
@@ -71,7 +74,7 @@ class Supervisor:
         self._reload = asyncio.Event()
         self._farewells: set[asyncio.Task[None]] = set()
 
-    async def run(self, settings: Settings, admin: socket.socket) -> int:
+    async def run(self, admin: socket.socket) -> int:
         """Start, serve and stop; return the exit code."""
         self._main = asyncio.current_task()
         loop = asyncio.get_running_loop()
@@ -80,14 +83,15 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
         try:
             async with AsyncExitStack() as stack:
-                store = await stack.enter_async_context(app.store_of(settings))
+                store = await stack.enter_async_context(app.store_of(self._settings))
                 stack.push_async_callback(self._end_everything)
-                overseeing = asyncio.create_task(self._oversee(settings, admin))
+                overseeing = asyncio.create_task(self._oversee(admin))
                 stack.callback(overseeing.cancel)
-                await self._begin(settings, store)
+                await self._begin(store)
                 reloading = asyncio.create_task(self._reload_when_told())
                 await self._stop.wait()
                 reloading.cancel()
+                await asyncio.wait({reloading})
                 await self._wind_down()
         except asyncio.CancelledError:
             if not self._stop.is_set():
@@ -101,15 +105,15 @@ class Supervisor:
         if self._current is None and self._main is not None:
             self._main.cancel()  # nothing serves yet: nothing has to be finished
 
-    async def _begin(self, settings: Settings, store: StoreSettings) -> None:
-        generation = self._generation(settings, store)
+    async def _begin(self, store: StoreSettings) -> None:
+        generation = self._generation(self._settings, store)
         failures = await generation.begin()
         if len(failures) == generation.seats:
             raise Misconfigured([f"no worker could start: {failures[0]}"])
         for why in failures:
             _log.error("a worker did not start: %s", why)
         self._put_in_force(generation, by="start")
-        await app.greet(settings, self._ping)
+        await app.greet(self._settings, self._ping)
 
     def _generation(self, settings: Settings, store: StoreSettings) -> Generation:
         generation = Generation(
@@ -137,16 +141,16 @@ class Supervisor:
         if self._current and await health(self._current.serving()):
             raise Unavailable(Code.STORE_UNAVAILABLE)
 
-    async def _oversee(self, settings: Settings, admin: socket.socket) -> None:
+    async def _oversee(self, admin: socket.socket) -> None:
         oversight = Oversight(self._state, self._metrics)
         application = Admin(
             oversight.readiness,
             oversight.metrics,
             CONTENT_TYPE,
             __version__,
-            loopback_only=settings.admin.is_loopback,
+            loopback_only=self._settings.admin.is_loopback,
         )
-        audit = self._audit(settings)
+        audit = self._audit(self._settings)
 
         def refused(code: Code, peer: str) -> None:
             caller = Caller(address=peer)
@@ -155,7 +159,7 @@ class Supervisor:
 
         await server.serve(
             [server.Listener(application, [admin])],
-            limits=settings.limits,
+            limits=self._settings.limits,
             refused=refused,
             until=asyncio.Event(),  # it answers to the last, and ends with the process
         )
@@ -167,6 +171,7 @@ class Supervisor:
         while True:
             await self._reload.wait()
             self._reload.clear()
+            _log.info("reloading the configuration from %s", self._source.file)
             outcome = "failed"
             try:
                 outcome = await self._reload_from_source()
@@ -189,15 +194,15 @@ class Supervisor:
         old = self._current
         if old is None:
             return "failed"
-        for key in kept_until_restart(old.settings, settings):
+        for key in kept_until_restart(self._settings, settings):
             _log.warning("%s has changed; that takes effect after a restart only", key)
         self._recruiter.make_room(seats_for(settings))
-        generation = self._generation(settings, _store_after(old, settings))
+        generation = self._generation(settings, self._store_after(old, settings))
         try:
             failures = await generation.begin()
-            if not failures and await health(generation.serving()):
+            if not failures and await health(generation.serving(), _STORE_WITHIN):
                 # A wrong address must not take the place of a right one; an outage may.
-                if not await health(old.serving()):
+                if not await health(old.serving(), _STORE_WITHIN):
                     failures = ["the store does not answer under the new configuration"]
         except BaseException:
             self._dismiss(generation)
@@ -209,6 +214,13 @@ class Supervisor:
         self._put_in_force(generation, by="reload")
         self._say_farewell(old)
         return "loaded"
+
+    def _store_after(self, old: Generation, settings: Settings) -> StoreSettings:
+        if not is_same_embedded_store(self._settings, settings):
+            return old.store
+        if settings.embedded_store is None:
+            return settings.store
+        return settings.embedded_store.at(old.store.url)  # where it is, it stays
 
     def _dismiss(self, generation: Generation) -> None:
         generation.kill()
@@ -248,15 +260,6 @@ class Supervisor:
         for generation in list(self._generations):
             generation.kill()
             await generation.gone()
-
-
-def _store_after(old: Generation, settings: Settings) -> StoreSettings:
-    """Return the store of the next generation; the embedded one stays where it is."""
-    if not is_same_embedded_store(old.settings, settings):
-        return old.store
-    if settings.embedded_store is None:
-        return settings.store
-    return settings.embedded_store.at(old.store.url)
 
 
 def _write_as(settings: Settings) -> None:

@@ -148,7 +148,13 @@ def document(port: int, admin: int, folder: Path, store: str, workers: object) -
         "public_origin": f"http://localhost:{port}",
         "listen": {"host": "127.0.0.1", "port": port, "workers": workers},
         "admin": {"port": admin},
-        "store": {"url": store},
+        # What happens is tested here, not how soon: a busy machine must not fail it.
+        "store": {
+            "url": store,
+            "connect_timeout": "3s",
+            "command_timeout": "3s",
+            "operation_timeout": "9s",
+        },
         "keys": [{"id": "k1", "secret": {"env": "RING_KEY"}}],
         "providers": {
             "main": {
