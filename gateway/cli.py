@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
-from rich.console import Console
-from rich.table import Table
 from typer.models import OptionInfo
 
 from gateway import __version__
 from gateway.errors import Misconfigured
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from gateway.dev.world import Prepared
     from gateway.settings import Settings
 
@@ -28,7 +28,12 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,  # they would print local variables, and those hold secrets
 )
-_errors = Console(stderr=True)
+
+
+def _errors() -> "Console":
+    from rich.console import Console  # noqa: PLC0415  as in run
+
+    return Console(stderr=True)
 
 
 def _port(help_text: str) -> OptionInfo:
@@ -117,7 +122,7 @@ def dev(
     try:
         prepared = world.prepare(directory, ports, app=app_place, api=api)
     except OSError as failure:
-        _errors.print(f"[bold red]Not started:[/] {directory}: {failure.strerror or failure}")
+        _errors().print(f"[bold red]Not started:[/] {directory}: {failure.strerror or failure}")
         raise typer.Exit(1) from None
     settings, findings = config.check(prepared.config_file, os.environ)  # noqa: TID251  as above
     if settings is None:
@@ -141,13 +146,13 @@ def main(
 
 
 def _show(config_file: Path, findings: str) -> None:
-    _errors.print(f"{config_file}:", markup=False, highlight=False, soft_wrap=True)
-    _errors.print(findings, markup=False, highlight=False, soft_wrap=True)
+    _errors().print(f"{config_file}:", markup=False, highlight=False, soft_wrap=True)
+    _errors().print(findings, markup=False, highlight=False, soft_wrap=True)
 
 
 def _refuse(config_file: Path, findings: str) -> NoReturn:
     _show(config_file, findings)
-    _errors.print(f"[bold red]Not started:[/] {config_file} has to be corrected first.")
+    _errors().print(f"[bold red]Not started:[/] {config_file} has to be corrected first.")
     raise typer.Exit(1)
 
 
@@ -158,10 +163,10 @@ def _explained() -> Iterator[None]:
         yield
     except Misconfigured as failure:
         for finding in failure.findings:
-            _errors.print(f"[bold red]Not started:[/] {finding}")
+            _errors().print(f"[bold red]Not started:[/] {finding}")
         raise typer.Exit(1) from None
     except OSError as failure:
-        _errors.print(f"[bold red]Not started:[/] {failure.strerror or failure}")
+        _errors().print(f"[bold red]Not started:[/] {failure.strerror or failure}")
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         sys.exit(130)
@@ -171,9 +176,9 @@ def _stop_if_busy(busy: list[tuple[str, int, int]]) -> None:
     if not busy:
         return
     for _, port, _ in busy:
-        _errors.print(f"[bold red]Port {port} is in use[/], or asked for twice.")
+        _errors().print(f"[bold red]Port {port} is in use[/], or asked for twice.")
     options = " ".join(f"--{option} {free}" for option, _, free in busy)
-    _errors.print(f"Stop what uses it, or choose others: gateway dev {options}", soft_wrap=True)
+    _errors().print(f"Stop what uses it, or choose others: gateway dev {options}", soft_wrap=True)
     raise typer.Exit(1)
 
 
@@ -183,6 +188,9 @@ def _in_brief(settings: "Settings") -> str:
 
 
 def _welcome(prepared: "Prepared") -> None:
+    from rich.console import Console  # noqa: PLC0415  as in run
+    from rich.table import Table  # noqa: PLC0415  as in run
+
     ports = prepared.ports
     table = Table(show_header=False, box=None, padding=(0, 2))
     table.add_row("[bold]Open[/]", f"[bold green]http://localhost:{ports.gateway}[/]")

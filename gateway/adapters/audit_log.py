@@ -10,11 +10,18 @@ import io
 import logging
 import os
 import sys
+from types import ModuleType
 from typing import TextIO, cast
 
-import structlog
-
 from gateway.ports import AuditEvent
+
+# structlog would print tracebacks through rich, and does without where there is none (None here
+# says so to the import system): three megabytes in every worker, for what is never printed.
+_has_rich = sys.modules.setdefault("rich", cast("ModuleType", None)) is not None
+import structlog  # noqa: E402
+
+if not _has_rich:
+    del sys.modules["rich"]
 
 _HASH_DIGITS = 16
 

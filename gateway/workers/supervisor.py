@@ -2,7 +2,7 @@
 
 SIGTERM and SIGINT: not ready from now on; after `listen.drain_delay` the workers finish what they
 have begun, then the embedded store stops. A second one: at once. SIGHUP: the configuration is read
-anew; if it is fine, new workers start with it, and the old ones finish (F31, F32).
+anew; if it is fine, new workers start with it, and the old ones finish.
 """
 
 import asyncio
