@@ -1,24 +1,24 @@
 """The command line: run, dev, check, schema."""
 
+import contextlib
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 from typer.models import OptionInfo
 
-from gateway import __version__, config
-from gateway import app as composition
+from gateway import __version__
 from gateway.errors import Misconfigured
-from gateway.settings import Settings
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from gateway.dev.world import Prepared
+    from gateway.settings import Settings
 
 app = typer.Typer(
     name="gateway",
@@ -28,7 +28,12 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,  # they would print local variables, and those hold secrets
 )
-_errors = Console(stderr=True)
+
+
+def _errors() -> "Console":
+    from rich.console import Console  # noqa: PLC0415  as in run
+
+    return Console(stderr=True)
 
 
 def _port(help_text: str) -> OptionInfo:
@@ -44,14 +49,33 @@ ConfigFile = Annotated[
 
 @app.command(epilog="Example: `gateway run --config /etc/gateway/gateway.yaml`")
 def run(config_file: ConfigFile) -> None:
-    """Serve, as the configuration file says, until SIGTERM or Ctrl-C."""
-    settings = _load(config_file)
-    _serve(settings)
+    """Serve, as the configuration file says, until SIGTERM or Ctrl-C.
+
+    **SIGTERM**, **SIGINT** (Ctrl-C): not ready from now on; finish what has begun, then end. A
+    second one: end at once.
+
+    **SIGHUP**: read the configuration again. If it is fine, new workers take over and the old ones
+    finish; if not, nothing changes.
+    """
+    # Workers are copies of this process: what only other commands need is not loaded here.
+    from gateway.workers import reading, supervisor  # noqa: PLC0415
+
+    with _explained():
+        found = reading.read(config_file, os.environ)  # noqa: TID251  handed to config
+        if found.settings is None:
+            _refuse(config_file, found.text)
+        if found.findings:
+            _show(config_file, found.text)
+        source = supervisor.Source(config_file, os.environ)  # noqa: TID251  handed to config
+        code = supervisor.start(found.settings, source)
+    raise typer.Exit(code)
 
 
 @app.command(epilog="Example: `gateway check --config config/minimal.yaml && echo fine`")
 def check(config_file: ConfigFile) -> None:
     """Read the configuration and say everything that is wrong with it; start nothing."""
+    from gateway import config  # noqa: PLC0415  as in run
+
     settings, findings = config.check(config_file, os.environ)  # noqa: TID251  handed to config
     if findings:
         typer.echo(f"{config_file}:")
@@ -64,6 +88,8 @@ def check(config_file: ConfigFile) -> None:
 @app.command(epilog="Example: `gateway schema > config/schema.json`")
 def schema() -> None:
     """Print the JSON Schema of the configuration file, for editors and pipelines."""
+    from gateway import config  # noqa: PLC0415  as in run
+
     typer.echo(json.dumps(config.json_schema(), indent=2, sort_keys=True))
 
 
@@ -90,8 +116,9 @@ def dev(  # noqa: PLR0913, PLR0917  one per option
     ] = Path(".gateway"),
 ) -> None:
     """Everything on this machine: store, identity provider with test users, API, app, gateway."""
-    # Imported here, because production never loads the development world.
-    from gateway.dev import places, world  # noqa: PLC0415
+    from gateway import app as composition  # noqa: PLC0415  as in run
+    from gateway import config  # noqa: PLC0415  as in run
+    from gateway.dev import places, world  # noqa: PLC0415  production never loads these
 
     if mistakes := places.mistakes(app_place, api):
         _not_started(*mistakes)
@@ -103,11 +130,18 @@ def dev(  # noqa: PLR0913, PLR0917  one per option
         )
     except OSError as failure:
         _not_started(f"{directory}: {failure.strerror or failure}")
-    settings = _load(
-        prepared.config_file, "it is written from the options and the environment: correct those"
-    )
+    settings, findings = config.check(prepared.config_file, os.environ)  # noqa: TID251  as above
+    if settings is None:
+        _show(prepared.config_file, config.render(findings))
+        _not_started(
+            f"{prepared.config_file}: it is written from the options and the environment: "
+            "correct those"
+        )
+    if findings:
+        _show(prepared.config_file, config.render(findings))
     _welcome(prepared)
-    _serve(settings, prepared)
+    with _explained():
+        composition.start(settings, *prepared.listeners())
     typer.echo("\nStopped. Sessions and keys stay in " + str(directory.resolve()))
 
 
@@ -122,24 +156,28 @@ def main(
 
 
 def _not_started(*reasons: str) -> NoReturn:
+    from rich.markup import escape  # noqa: PLC0415  as in run
+
     for reason in reasons:
-        _errors.print(f"[bold red]Not started:[/] {escape(reason)}", soft_wrap=True)
+        _errors().print(f"[bold red]Not started:[/] {escape(reason)}", soft_wrap=True)
     raise typer.Exit(1) from None
 
 
-def _load(config_file: Path, advice: str = "it has to be corrected first") -> Settings:
-    settings, findings = config.check(config_file, os.environ)  # noqa: TID251  handed to config
-    if findings:
-        _errors.print(f"{config_file}:", markup=False, highlight=False, soft_wrap=True)
-        _errors.print(config.render(findings), markup=False, highlight=False, soft_wrap=True)
-    if settings is None:
-        _not_started(f"{config_file}: {advice}")
-    return settings
+def _show(config_file: Path, findings: str) -> None:
+    _errors().print(f"{config_file}:", markup=False, highlight=False, soft_wrap=True)
+    _errors().print(findings, markup=False, highlight=False, soft_wrap=True)
 
 
-def _serve(settings: Settings, prepared: "Prepared | None" = None) -> None:
+def _refuse(config_file: Path, findings: str) -> NoReturn:
+    _show(config_file, findings)
+    _not_started(f"{config_file} has to be corrected first.")
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Turn the ways in which a start fails into one line and an exit code."""
     try:
-        composition.start(settings, *(prepared.listeners() if prepared else ()))
+        yield
     except Misconfigured as failure:
         _not_started(*(str(finding) for finding in failure.findings))
     except OSError as failure:
@@ -152,18 +190,24 @@ def _stop_if_busy(busy: list[tuple[str, int, int]]) -> None:
     if not busy:
         return
     for _, port, _ in busy:
-        _errors.print(f"[bold red]Port {port} is in use[/], asked for twice or not allowed to you.")
+        _errors().print(
+            f"[bold red]Port {port} is in use[/], asked for twice or not allowed to you."
+        )
     options = " ".join(f"--{option} {free}" for option, _, free in busy)
-    _errors.print(f"Stop what uses it, or choose others: gateway dev {options}", soft_wrap=True)
+    _errors().print(f"Stop what uses it, or choose others: gateway dev {options}", soft_wrap=True)
     raise typer.Exit(1)
 
 
-def _in_brief(settings: Settings) -> str:
+def _in_brief(settings: "Settings") -> str:
     providers = ", ".join(client.provider for client in settings.clients)
     return f"{settings.public_origin}, providers: {providers}, routes: {len(settings.routes)}"
 
 
 def _welcome(prepared: "Prepared") -> None:
+    from rich.console import Console  # noqa: PLC0415  as in run
+    from rich.markup import escape  # noqa: PLC0415  as in run
+    from rich.table import Table  # noqa: PLC0415  as in run
+
     ports = prepared.ports
     people = ", ".join(prepared.account_names)
     rows = [

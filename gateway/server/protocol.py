@@ -134,13 +134,13 @@ class HardenedProtocol(ReadingConnection):
             self._start(self._queue.popleft())
         elif self._refusal is not None:
             self.refuse(self._refusal)
-        elif self.clients.draining:
-            self.linger()
         else:
             self.newest = None
             self.resume_reading()
             if self.phase is not Phase.HEAD:  # the next may have begun to come in
-                self.await_in(Phase.IDLE, self.clients.limits.keepalive)
+                # Whoever was not told that this answer is the last one may well ask again.
+                leaving = self.clients.draining
+                self.await_in(Phase.IDLE, LEAVE if leaving else self.clients.limits.keepalive)
 
     # Other ends of a connection than an answer.
 

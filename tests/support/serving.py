@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.errors import Code
-from gateway.server.listening import Listener, Server, bind, server_for
+from gateway.server.listening import Listener, Server, server_for
+from gateway.server.sockets import bind
 from gateway.settings import Limits
 from tests.support.strict_http import Answer, read_answers
 from tests.support.world import World
