@@ -90,7 +90,7 @@ def for_upstream(outgoing: UpstreamRequest, handshake: Handshake) -> UpstreamReq
     ]
     if handshake.protocols:
         fields.append((b"sec-websocket-protocol", b", ".join(handshake.protocols)))
-    return replace(outgoing, fields=(*outgoing.fields, *fields))
+    return replace(outgoing, fields=(*outgoing.fields, *fields), lines=None)
 
 
 def switching_fields(handshake: Handshake, fields: Fields) -> Fields:

@@ -7,6 +7,9 @@ body, or did not come in one piece goes the long way.
 
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
+
+from gateway.edge.messages import Field
 
 MOST_HEADS = 1024
 LONGEST_HEAD = 4096
@@ -24,6 +27,29 @@ class Head:
     """
 
     scope: dict[str, Any] = field(repr=False)  # cookies among it
+
+
+def about_request(
+    method: bytes, version: str, target: bytes, fields: list[Field], asgi_version: str
+) -> dict[str, Any]:
+    """Return what of an ASGI scope follows from the octets of the head alone."""
+    path, _, query = target.partition(b"?")
+    if not path.startswith(b"/") and b"://" in path:  # absolute-form
+        path = b"/" + path.partition(b"://")[2].partition(b"/")[2]
+    text = path.decode("latin-1")
+    return {
+        "type": "http",
+        "asgi": {"version": asgi_version, "spec_version": "2.3"},
+        "http_version": version,
+        "method": method.decode("ascii"),
+        "root_path": "",
+        "path": unquote(text) if "%" in text else text,
+        "raw_path": path,
+        "query_string": query,
+        "headers": fields,
+        "gateway.raw_target": target,
+        "gateway.same_octets": {},
+    }
 
 
 def is_whole(octets: bytes) -> bool:

@@ -9,7 +9,6 @@ import logging
 import math
 import re
 from typing import Any
-from urllib.parse import unquote
 
 import httptools
 
@@ -17,7 +16,7 @@ from gateway.errors import Code, Refused
 from gateway.server.deadlines import Phase, TimedConnection
 from gateway.server.exchange import HIGH_WATER, Exchange
 from gateway.server.framing import TELLING, Framing, judge_framing
-from gateway.server.heads import Head, is_whole
+from gateway.server.heads import Head, about_request, is_whole
 from gateway.web.connection import Connection
 
 _log = logging.getLogger("gateway.server")
@@ -222,7 +221,7 @@ class ReadingConnection(TimedConnection):
         self._fields_complete = True
         # Behind a request for an upgrade nothing on this connection is HTTP for sure.
         keep_alive = version == "1.1" and not upgrade and self.parser.should_keep_alive()
-        about = self._about(method, version)
+        about = about_request(method, version, self.url, self.headers, self.asgi_version)
         if keep_alive and framing.length == 0:
             self._plain = Head(about)
         self.newest = exchange = Exchange(
@@ -263,26 +262,6 @@ class ReadingConnection(TimedConnection):
             detail = "A request that asks for an upgrade cannot carry a body here."
             raise Refused(Code.UPGRADE_REFUSED, detail)
         return framing
-
-    def _about(self, method: bytes, version: str) -> dict[str, Any]:
-        """Return what of a scope follows from the octets of the head alone."""
-        path, _, query = self.url.partition(b"?")
-        if not path.startswith(b"/") and b"://" in path:  # absolute-form
-            path = b"/" + path.partition(b"://")[2].partition(b"/")[2]
-        text = path.decode("latin-1")
-        return {
-            "type": "http",
-            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
-            "http_version": version,
-            "method": method.decode("ascii"),
-            "root_path": "",
-            "path": unquote(text) if "%" in text else text,
-            "raw_path": path,
-            "query_string": query,
-            "headers": self.headers,
-            "gateway.raw_target": self.url,
-            "gateway.same_octets": {},
-        }
 
     def _body_begins(self, *, is_sent: bool) -> None:
         total = self.clients.limits.body_total

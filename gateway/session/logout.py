@@ -49,7 +49,7 @@ class Logout:
     async def another(self, current: Session, session_id: str, caller: Caller) -> bool:
         """End one of this user's sessions by its public id; False when there is none such."""
         facts = current.facts
-        for listed in await self._sessions.of_user(facts.issuer, facts.subject):
+        for listed in await self._sessions.indexes.of_user(facts.issuer, facts.subject):
             if listed.facts.session_id == session_id:
                 return await self._sessions.end(
                     listed.lookup, listed.facts, by="other_session", caller=caller
@@ -59,7 +59,9 @@ class Logout:
     async def all_others(self, current: Session, caller: Caller) -> int:
         """End all of this user's sessions but the current one; returns how many."""
         ended = 0
-        for listed in await self._sessions.of_user(current.facts.issuer, current.facts.subject):
+        for listed in await self._sessions.indexes.of_user(
+            current.facts.issuer, current.facts.subject
+        ):
             if listed.lookup != current.lookup:
                 ended += await self._sessions.end(
                     listed.lookup, listed.facts, by="other_session", caller=caller

@@ -11,8 +11,7 @@ The rules a reader should carry away:
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from gateway.errors import Code, Refused, Unavailable
 from gateway.ports import (
@@ -23,7 +22,6 @@ from gateway.ports import (
     Caller,
     Clock,
     Entropy,
-    IndexName,
     LookupId,
     Outcome,
     SessionStore,
@@ -32,6 +30,7 @@ from gateway.ports import (
 from gateway.secret import SessionHandle
 from gateway.session import codec
 from gateway.session.cache import Listener, Origin, SessionCache
+from gateway.session.indexes import Indexes
 from gateway.session.model import Facts, Session, SessionId, SessionPolicy, Tokens
 from gateway.session.sealing import CannotOpen, KeyRing, b64
 from gateway.session.trail import about
@@ -40,14 +39,6 @@ _SLIDE_AT_MOST_EVERY = 60.0  # seconds; a slide is a write, and one a minute is 
 _PARALLEL_LOGINS = 5.0  # seconds between two logins of one browser that count as parallel
 _JUST_NOW = 30.0  # seconds after a login in which another one would not help
 _SUPERSEDED_FOR = 120.0  # seconds a request may be on its way while another tab logs in
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One of a user's sessions, as an index and the ring open it: no token, no handle."""
-
-    lookup: LookupId
-    facts: Facts
 
 
 class Sessions:
@@ -66,6 +57,7 @@ class Sessions:
         self.ring = ring
         self.policy = policy
         self.clock = clock
+        self.indexes = Indexes(store, ring, clock)
         self._entropy = entropy
         self._audit = audit
         self.slide_every = min(_SLIDE_AT_MOST_EVERY, policy.idle_timeout / 10)  # seconds
@@ -172,7 +164,7 @@ class Sessions:
             session.lookup,
             codec.seal(self.ring, session),
             ttl=facts.deadline() - now,
-            indexes=self._current_indexes(facts),
+            indexes=self.indexes.current(facts),
             index_ttl=facts.absolute_deadline - now,
         )
         if not created:
@@ -206,24 +198,13 @@ class Sessions:
     ) -> bool:
         """End a session; True when it was still there. `by` says whose verdict it was."""
         try:
-            ended = await self.store.end(lookup, self._every_index(facts))
+            ended = await self.store.end(lookup, self.indexes.every(facts))
         finally:
             self._cache.changed(lookup)
         if ended:
             event = about(facts, AuditName.SESSION_ENDED, caller=caller, by=by)
             self._audit.record(event)
         return ended
-
-    async def of_user(self, issuer: str, subject: str) -> list[Listed]:
-        """Return every live session of (iss, sub), never of a name or an e-mail (D9)."""
-        names = self.ring.index_names("user", issuer, subject)
-        return [
-            listed
-            async for listed in self._listed(names)
-            # Believe the sealed facts, not the index: whoever can write to the store could
-            # enter a stranger's session here.
-            if (listed.facts.issuer, listed.facts.subject) == (issuer, subject)
-        ]
 
     async def end_others_in_browser(
         self, browser: str, keep: Session, caller: Caller, *, spare_parallel: bool = True
@@ -233,9 +214,8 @@ class Sessions:
         Two tabs that log in at the same moment spare each other: nobody knows which of the two
         answers the browser will take last, and a dead cookie would be a logout by accident.
         """
-        names = self.ring.index_names("browser", browser)
-        async for listed in self._listed(names):
-            if listed.lookup == keep.lookup or listed.facts.browser != browser:
+        for listed in await self.indexes.of_browser(browser):
+            if listed.lookup == keep.lookup:
                 continue
             same_user = (listed.facts.issuer, listed.facts.subject) == (
                 keep.facts.issuer,
@@ -249,20 +229,15 @@ class Sessions:
     async def has_just_logged_in(self, browser: str) -> bool:
         """Whether a login in this browser made a session that is still there, moments ago."""
         now = self.clock.now()
-        names = self.ring.index_names("browser", browser)
         return any(
-            [
-                abs(now - listed.facts.created_at) < _JUST_NOW
-                async for listed in self._listed(names)
-                if listed.facts.browser == browser
-            ]
+            abs(now - listed.facts.created_at) < _JUST_NOW
+            for listed in await self.indexes.of_browser(browser)
         )
 
     async def end_browser(self, browser: str, caller: Caller) -> None:
         """End every session of this browser, whoever's it is: its user logs out."""
-        async for listed in self._listed(self.ring.index_names("browser", browser)):
-            if listed.facts.browser == browser:
-                await self.end(listed.lookup, listed.facts, by="user", caller=caller)
+        for listed in await self.indexes.of_browser(browser):
+            await self.end(listed.lookup, listed.facts, by="user", caller=caller)
 
     async def supersede(self, lookup: LookupId, facts: Facts, caller: Caller) -> None:
         """End a session because the same browser has just logged in again."""
@@ -291,35 +266,6 @@ class Sessions:
     def new_session_id(self) -> SessionId:
         """Return a fresh public name for a session."""
         return SessionId(b64(self._entropy.octets(16)))
-
-    async def _listed(self, names: Sequence[IndexName]) -> AsyncIterator[Listed]:
-        now = self.clock.now()
-        for name in names:
-            lookups = await self.store.members(name)
-            records = await self.store.read_many(lookups)
-            for lookup, record in zip(lookups, records, strict=True):
-                if record is None:
-                    continue
-                try:
-                    facts = codec.open_facts(self.ring, lookup, record)
-                except CannotOpen:
-                    continue
-                if not facts.is_over(now):
-                    yield Listed(lookup, facts)
-
-    def _current_indexes(self, facts: Facts) -> tuple[IndexName, ...]:
-        return tuple(names[0] for names in self._index_names(facts))
-
-    def _every_index(self, facts: Facts) -> tuple[IndexName, ...]:
-        return tuple(name for names in self._index_names(facts) for name in names)
-
-    def _index_names(self, facts: Facts) -> list[tuple[IndexName, ...]]:
-        names = [self.ring.index_names("user", facts.issuer, facts.subject)]
-        if facts.sid is not None:
-            names.append(self.ring.index_names("sid", facts.issuer, facts.sid))
-        if facts.browser:
-            names.append(self.ring.index_names("browser", facts.browser))
-        return names
 
 
 def _superseded(lookup: LookupId) -> str:

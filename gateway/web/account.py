@@ -6,8 +6,9 @@ from gateway.edge.headers import page_fields
 from gateway.edge.messages import BrowserRequest, Field, Fields, Reply
 from gateway.edge.return_to import check_return_to
 from gateway.errors import Code, Refused, Unavailable
+from gateway.session.indexes import Listed
 from gateway.session.logout import Logout
-from gateway.session.manager import Listed, Sessions
+from gateway.session.manager import Sessions
 from gateway.session.model import Session
 from gateway.session.refresh import Refresher
 from gateway.web import pages
@@ -54,7 +55,7 @@ class Account:
         """`GET /bff/sessions`: the person's live sessions, newest first."""
         current = await self._current(asking)
         facts = current.facts
-        listed = await self._sessions.of_user(facts.issuer, facts.subject)
+        listed = await self._sessions.indexes.of_user(facts.issuer, facts.subject)
         listed.sort(key=lambda one: one.facts.created_at, reverse=True)
         return self._json({"sessions": [self._describe(one, current) for one in listed]})
 

@@ -66,7 +66,10 @@ async def _serve(assignment: Assignment, channel: Channel, told: asyncio.Event) 
         attending = asyncio.create_task(_attend(channel, gateway, told))
         channel.send(event="ready")
         listener = server.Listener(
-            gateway.public, list(assignment.doors), list(assignment.neighbours)
+            gateway.public,
+            list(assignment.doors),
+            list(assignment.neighbours),
+            gateway.channels.go_away,
         )
         await server.serve(
             [listener],

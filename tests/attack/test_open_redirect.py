@@ -128,10 +128,10 @@ async def test_the_way_back_from_logout_is_checked_where_it_is_used_e13_j3(unsaf
     world = World()
     state = world.ring.seal_envelope("logout", json.dumps([unsafe, world.clock.now()]).encode())
     answer = await world.browser().load(f"https://app.example/bff/logged-out?state={state}")
-    assert answer.one("location") in (None, "/")
-    assert 300 <= answer.status < 500
+    assert answer.one("location") is None
+    assert answer.status == 400
     assert "evil" not in answer.text
     # The same with a target that is safe does lead there: it is the target that was refused.
     state = world.ring.seal_envelope("logout", json.dumps(["/bye", world.clock.now()]).encode())
     answer = await world.browser().load(f"https://app.example/bff/logged-out?state={state}")
-    assert answer.one("location") == "/bye"
+    assert '0;url=/bye"' in answer.text

@@ -1,0 +1,75 @@
+"""Finding sessions without their cookies: by user, by the provider's own session, by browser."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from gateway.ports import Clock, IndexName, LookupId, SessionStore
+from gateway.session import codec
+from gateway.session.model import Facts
+from gateway.session.sealing import CannotOpen, KeyRing
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One of a user's sessions, as an index and the ring open it: no token, no handle."""
+
+    lookup: LookupId
+    facts: Facts
+
+
+class Indexes:
+    """The index entries of sessions.
+
+    What is listed has been checked against the sealed facts: whoever can write to the store could
+    enter a stranger's session in an index.
+    """
+
+    def __init__(self, store: SessionStore, ring: KeyRing, clock: Clock) -> None:
+        self._store = store
+        self._ring = ring
+        self._clock = clock
+
+    def current(self, facts: Facts) -> tuple[IndexName, ...]:
+        """Return the indexes a session is entered in when it is made."""
+        return tuple(names[0] for names in self._names(facts))
+
+    def every(self, facts: Facts) -> tuple[IndexName, ...]:
+        """Return every index it may stand in, older keys' names included."""
+        return tuple(name for names in self._names(facts) for name in names)
+
+    async def of_user(self, issuer: str, subject: str) -> list[Listed]:
+        """Return every live session of (iss, sub), never of a name or an e-mail (D9)."""
+        names = self._ring.index_names("user", issuer, subject)
+        return [
+            listed
+            async for listed in self._listed(names)
+            if (listed.facts.issuer, listed.facts.subject) == (issuer, subject)
+        ]
+
+    async def of_browser(self, browser: str) -> list[Listed]:
+        """Return every live session made in this browser, whoever's it is."""
+        names = self._ring.index_names("browser", browser)
+        return [listed async for listed in self._listed(names) if listed.facts.browser == browser]
+
+    async def _listed(self, names: tuple[IndexName, ...]) -> AsyncIterator[Listed]:
+        now = self._clock.now()
+        for name in names:
+            lookups = await self._store.members(name)
+            records = await self._store.read_many(lookups)
+            for lookup, record in zip(lookups, records, strict=True):
+                if record is None:
+                    continue
+                try:
+                    facts = codec.open_facts(self._ring, lookup, record)
+                except CannotOpen:
+                    continue
+                if not facts.is_over(now):
+                    yield Listed(lookup, facts)
+
+    def _names(self, facts: Facts) -> list[tuple[IndexName, ...]]:
+        names = [self._ring.index_names("user", facts.issuer, facts.subject)]
+        if facts.sid is not None:
+            names.append(self._ring.index_names("sid", facts.issuer, facts.sid))
+        if facts.browser:
+            names.append(self._ring.index_names("browser", facts.browser))
+        return names
