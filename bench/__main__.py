@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table as Grid
 
-from bench import channels, columns, document, phases, result
+from bench import channels, columns, document, phases, result, sessions
 from bench.plan import FULL, Plan, chosen_plan
 from bench.programs import CORES, OTHER_CORES, BenchError
 from bench.result import Result
@@ -91,7 +91,7 @@ def _measure(stage: Stage, plan: Plan, begun: float) -> None:
     say("1 to 1,000 connections")
     phases.over_connections(world, different, plan, table)
     say("live sessions")
-    phases.over_sessions(world, people, plan, table, say)
+    sessions.over_sessions(world, people, plan, table, say)
     say("done")
 
 

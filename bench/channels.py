@@ -33,11 +33,16 @@ def idle_channels(subjects: Sequence[Subject], plan: Plan, table: dict[str, Figu
                 figures.notes.append(f"WebSockets not measured: {system.websockets}")
                 figures.per_channel[kind] = None
                 continue
+            figures.per_channel[kind] = None
             try:
-                figures.per_channel[kind] = _cost(subject, kind, plan.channels)
+                cost = _cost(subject, kind, plan.channels)
             except BenchError as failure:
-                figures.per_channel[kind] = None
                 figures.notes.append(f"idle channels ({kind}) not measured: {failure}")
+                continue
+            if cost > 0:
+                figures.per_channel[kind] = cost
+            else:
+                figures.notes.append(f"idle channels ({kind}): its memory shrank meanwhile")
 
 
 def _cost(subject: Subject, kind: str, count: int) -> float:

@@ -3,13 +3,10 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from bench.figures import Figures
-from bench.login import many_logins
 from bench.plan import BODY_CONNECTIONS, CONNECTIONS, LOAD_SHARE, Plan
-from bench.programs import BenchError
 from bench.traffic import Load, Run, Subject, Wanted, bodies, median, orders, send
 from bench.world import World
 
-Say = Callable[[str], None]
 Table = dict[str, Figures]
 
 
@@ -76,47 +73,6 @@ def over_connections(world: World, subjects: Sequence[Subject], plan: Plan, tabl
             good = table[subject.key].counted(f"{count} connections", runs)
             if good:
                 table[subject.key].connections.append((count, good[0].per_second))
-
-
-def over_sessions(
-    world: World, subjects: Sequence[Subject], plan: Plan, table: Table, say: Say
-) -> None:
-    """How throughput and memory change with the number of live sessions, each one logged in."""
-    for subject in subjects:
-        figures, program, system = table[subject.key], subject.program, subject.system
-        assert program is not None
-        assert system is not None
-        sizes: list[tuple[int, int, int]] = []
-        for count in plan.sessions:
-            missing = count - len(subject.cookies)
-            try:
-                subject.cookies += many_logins(
-                    subject.place.origin,
-                    system.login,
-                    world.issuer,
-                    missing,
-                    seconds=plan.login_seconds,
-                )
-            except BenchError as failure:
-                figures.notes.append(f"logins for {count} sessions: {failure}")
-                break
-            live = len(subject.cookies)
-            load = Load(CONNECTIONS, plan.growth_seconds, plan.warm_up, sessions=live)
-            (good,) = figures.counted(
-                f"{live} sessions", [send(world, subject, orders(world), load)]
-            ) or (None,)
-            if good:
-                figures.sessions.append((live, good.per_second))
-            sizes.append((live, program.memory().total, world.stored()))
-            if live < count:
-                break
-        say(f"  {subject.name}: {len(subject.cookies)} sessions")
-        if len(sizes) > 1:
-            # Not from the first step: what the very first logins cost is paid once.
-            few, before, stored_before = sizes[min(1, len(sizes) - 2)]
-            many, after, stored_after = sizes[-1]
-            figures.per_session = (after - before) / max(many - few, 1)
-            figures.per_session_stored = (stored_after - stored_before) / max(many - few, 1)
 
 
 def _rounds(

@@ -31,6 +31,11 @@ class Plan:
 
 CONNECTIONS = 32
 """Keep-alive connections, unless something else is said."""
+SESSIONS = 2 * CONNECTIONS
+"""Live sessions, unless something else is said: no two requests under way are of the same one.
+
+With a single session every system that reads its store once for several requests would do so.
+"""
 BODY_CONNECTIONS = 8
 LOAD_SHARE = 0.6
 """Of its own throughput: the fixed rate at which a system's latency is measured."""
@@ -50,7 +55,7 @@ FULL = Plan(
     connections=(1, 10, 100, 300, 1000),
     sessions=(1, 10, 100, 1000, 10000),
     login_seconds=60.0,
-    channels=250,
+    channels=500,
 )
 
 QUICK = Plan(
@@ -66,8 +71,8 @@ QUICK = Plan(
     body_seconds=1.0,
     growth_seconds=0.7,
     connections=(1, 100),
-    sessions=(1, 20, 200),
-    login_seconds=3.0,
+    sessions=(1, 100, 300),
+    login_seconds=4.0,
     channels=50,
 )
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from bench.figures import Figures, Growth
-from bench.svg import COLOURS, FAINT, Picture, scale_for, short
+from bench.svg import BLUE, COLOURS, DARK, FAINT, GREY, LIGHT, Picture, duration, scale_for, short
 from bench.targets import Table, ratio
 
 _WIDTH = 860
@@ -39,7 +39,7 @@ def _throughput(rows: Sequence[Figures]) -> str:
         speed = each.per_second or 0
         length = speed / most * (_WIDTH - _LEFT - 190)
         picture.text(_LEFT - 10, y + 16, each.name, anchor="end", bold=each.key == _OURS)
-        picture.rectangle(_LEFT, y, length, _BAR, COLOURS[1] if _OURS in each.key else COLOURS[0])
+        picture.rectangle(_LEFT, y, length, _BAR, BLUE if _OURS in each.key else GREY)
         times = ratio(ours, speed)
         compared = "" if each.key == _OURS or times is None else f"  (gateway: {times:.2f} ×)"
         picture.text(_LEFT + length + 8, y + 16, f"{speed:,.0f}{compared}")
@@ -56,9 +56,8 @@ def _latency(rows: Sequence[Figures]) -> str:
     for power in scale.powers():
         x = scale(power)
         picture.line([(x, top - 8), (x, top + len(rows) * gap)], FAINT, 1)
-        unit = f"{power / 1000:g} ms" if power >= 1000 else f"{power:g} µs"
-        picture.text(x, top + len(rows) * gap + 18, unit, anchor="middle")
-    shades = (("p50", COLOURS[2]), ("p99", COLOURS[1]), ("p99.9", "#033d8b"))
+        picture.text(x, top + len(rows) * gap + 18, duration(power), anchor="middle")
+    shades = (("p50", LIGHT), ("p99", BLUE), ("p99.9", DARK))
     for number, (name, colour) in enumerate(shades):
         picture.rectangle(_LEFT + number * 80, 38, 12, 12, colour)
         picture.text(_LEFT + number * 80 + 18, 49, name)
@@ -85,7 +84,7 @@ def _growth(title: str, axis: str, lines: Sequence[tuple[Figures, Growth]]) -> s
         picture.text(across(power), bottom + 18, short(power), anchor="middle")
     picture.text((left + right) / 2, bottom + 38, axis, anchor="middle")
     for number, (figures, growth) in enumerate(lines):
-        colour = COLOURS[number % len(COLOURS)]
+        colour = COLOURS.get(figures.key, LIGHT)
         points = [(across(count), up(speed)) for count, speed in growth]
         picture.line(points, colour, 3 if figures.key == _OURS else 2)
         for x, y in points:

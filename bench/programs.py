@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -15,7 +16,7 @@ from pathlib import Path
 _PATIENCE = 30.0  # seconds for a program to say that it is ready, and for another to stop
 _TICKS = os.sysconf("SC_CLK_TCK")
 
-CORES = sorted(os.sched_getaffinity(0))
+CORES = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else [0]
 SYSTEM_CORE = str(CORES[0])
 """Where the system under test runs, alone."""
 OTHER_CORES = ",".join(map(str, CORES[1:]))

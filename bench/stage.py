@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.figures import Figures
-from bench.login import Browser, log_in
+from bench.login import Browser, log_in, many_logins
+from bench.plan import SESSIONS
 from bench.programs import SYSTEM_CORE, BenchError, free_port, start
 from bench.provider_login import NOWHERE, issued_token
 from bench.systems import SYSTEMS, Place, System
@@ -78,7 +79,8 @@ def _begin(
     browser = Browser(world.issuer)
     if system.login:
         browser = log_in(place.origin, system.login, world.issuer, {})
-        subject.cookies.append(browser.cookies(place.origin))
+        more = many_logins(place.origin, system.login, world.issuer, SESSIONS - 1)
+        subject.cookies += [browser.cookies(place.origin), *more]
         _refuses_strangers(world, place)
     _same_work(world, subject, browser)
     browser.close()

@@ -7,7 +7,17 @@ from xml.sax.saxutils import escape, quoteattr
 
 INK = "#24292f"
 FAINT = "#d0d7de"
-COLOURS = ("#6e7781", "#0969da", "#54aeff", "#0a7d6c", "#bf8700", "#cf222e", "#8250df", "#bc4c00")
+GREY = "#6e7781"
+LIGHT, BLUE, DARK = "#54aeff", "#0969da", "#033d8b"
+COLOURS = {
+    "nginx": GREY,
+    "gateway": BLUE,
+    "oauth2-proxy": "#0a7d6c",
+    "mod_auth_openidc": "#bf8700",
+    "express": "#8250df",
+    "python": "#cf222e",
+}
+"""Of the systems, by key: the same in every picture."""
 
 
 @dataclass(slots=True)
@@ -95,6 +105,14 @@ def scale_for(values: Sequence[float], start: float, end: float) -> Scale:
     low = 10.0 ** math.floor(math.log10(min(values)))
     high = 10.0 ** math.ceil(math.log10(max(values)))
     return Scale(low, high if high > low else low * 10, start, end)
+
+
+def duration(microseconds: float) -> str:
+    """Write a power of ten of microseconds."""
+    for unit, size in (("s", 1e6), ("ms", 1e3)):
+        if microseconds >= size:
+            return f"{microseconds / size:g} {unit}"
+    return f"{microseconds:g} µs"
 
 
 def short(value: float) -> str:

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from bench.plan import SESSIONS
 from bench.programs import OTHER_CORES, BenchError, Program, idle_time
 from bench.systems.system import Place, System
 from bench.world import LOAD, World
@@ -47,7 +48,7 @@ class Load:
     seconds: float
     warm_up: float
     rate: float = 0.0
-    sessions: int = 1
+    sessions: int = SESSIONS
 
 
 @dataclass(frozen=True, slots=True)

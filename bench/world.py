@@ -54,8 +54,8 @@ class World:
         return self._redis_says("keyspace_hits")
 
     def stored(self) -> int:
-        """How many octets Redis holds."""
-        return self._redis_says("used_memory")
+        """How many octets of data Redis holds."""
+        return self._redis_says("used_memory_dataset")
 
     def _redis_says(self, name: str) -> int:
         with socket.create_connection(("127.0.0.1", self.redis_port), timeout=5) as plain:
