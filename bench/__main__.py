@@ -23,9 +23,7 @@ _WIDE = 170  # characters: tables are for reading across
 
 def main() -> int:
     """Run the benchmark; 1 when it cannot be run, with one line that says why."""
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit(143)
-    )  # unwinds, so that everything is stopped
+    signal.signal(signal.SIGTERM, _stop)
     if len(CORES) < 2:
         print("bench: two cores are needed: one for the system, one for everything else")
         return 1
@@ -39,24 +37,35 @@ def main() -> int:
     except BenchError as failure:
         print(f"bench: {failure}")
         return 1
-    found = Result(
-        command="make bench" if plan is FULL else "QUICK=1 make bench",
-        date=result.today(),
-        machine=result.this_machine(),
-        commit=result.this_commit(),
-        load=load,
-        others=max(
-            (each.others or 0 for each in stage.table.values() if each.key != "api"), default=0
-        ),
-        minutes=(time.monotonic() - begun) / 60,
-        table=stage.table,
-    )
+    except KeyboardInterrupt:
+        print("bench: stopped")
+        return 130
+    found = _result(plan, stage, load, time.monotonic() - begun)
     _show(found)
     if plan is FULL or os.environ.get("RECORD") == "1":
         found.write()
         document.write(found)
         print("written: bench/results/latest.json, docs/performance.md, docs/performance/*.svg")
     return 0
+
+
+def _stop(*_: object) -> None:
+    """Unwind, so that everything that was started is stopped."""
+    sys.exit(143)
+
+
+def _result(plan: Plan, stage: Stage, load: float, seconds: float) -> Result:
+    others = [figures.others or 0 for figures in stage.table.values() if figures.key != "api"]
+    return Result(
+        command="make bench" if plan is FULL else "QUICK=1 make bench",
+        date=result.today(),
+        machine=result.this_machine(),
+        commit=result.this_commit(),
+        load=load,
+        others=max(others, default=0),
+        minutes=seconds / 60,
+        table=stage.table,
+    )
 
 
 def _measure(stage: Stage, plan: Plan, begun: float) -> None:

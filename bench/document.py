@@ -15,6 +15,10 @@ DOCUMENT = ROOT / "docs" / "performance.md"
 PICTURES = ROOT / "docs" / "performance"
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 
+_NUMBERS = (
+    "The same as numbers, every round included: `bench/results/latest.json`. "
+    "Versions, and how each is built:"
+)
 _ABOUT = {
     "throughput.svg": "Requests a second of every system",
     "latency.svg": "Latency of every system at 60 % of its throughput",
@@ -38,16 +42,13 @@ def section_of(result: Result, drawn: Sequence[str]) -> str:
     """Return the section as Markdown."""
     table = result.table
     parts = [
-        f"`{result.command}` on {result.date}, {result.machine}. Preliminary: the machine was in "
-        "use while this ran."
-        if result.shared
-        else f"`{result.command}` on {result.date}, {result.machine}.",
+        _where(result),
         _table(columns.TARGET_HEAD, columns.target_rows(verdicts(table))),
         _table(columns.SPEED_HEAD, columns.speed_rows(table)),
         _table(columns.SIZE_HEAD, columns.size_rows(table)),
         "\n".join(f"- {note}" for note in columns.notes(table)),
         "\n\n".join(f"![{_ABOUT[name]}](performance/{name})" for name in drawn),
-        "Versions and how each is built:",
+        _NUMBERS,
         "\n".join(
             f"- **{each.name}** {each.version}: {each.built}"
             for each in table.values()
@@ -55,6 +56,14 @@ def section_of(result: Result, drawn: Sequence[str]) -> str:
         ),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _where(result: Result) -> str:
+    commit = f", commit {result.commit}" if result.commit else ""
+    text = f"`{result.command}` on {result.date}: {result.machine}{commit}."
+    if result.shared:
+        text += " Preliminary: the machine was in use while this ran."
+    return text
 
 
 def _table(head: Sequence[str], rows: Rows) -> str:

@@ -107,7 +107,10 @@ def send(world: World, subject: Subject, wanted: Wanted, load: Load) -> Run:
     }
     program = subject.program
     reads, cpu, idle = world.keys_read(), program.cpu() if program else 0.0, idle_time()
-    result = _generate(spec, load.warm_up + load.seconds)
+    try:
+        result = _generate(spec, load.warm_up + load.seconds)
+    except BenchError as failure:
+        return Run(0, 0, 0, 0, 0, 0, 0, 0, 0, str(failure))
     cpu, idle = (program.cpu() if program else 0.0) - cpu, idle_time() - idle
     reads = world.keys_read() - reads
     answers = max(result["total"], 1)
@@ -142,14 +145,17 @@ def head(subject: Subject, path: str, more: Sequence[str] = ()) -> str:
 
 
 def _generate(spec: dict[str, object], seconds: float) -> dict[str, float]:
-    ran = subprocess.run(
-        ["taskset", "-c", OTHER_CORES, str(LOAD), "run"],
-        input=json.dumps(spec),
-        capture_output=True,
-        text=True,
-        timeout=seconds + _GRACE,
-        check=False,
-    )
+    try:
+        ran = subprocess.run(
+            ["taskset", "-c", OTHER_CORES, str(LOAD), "run"],
+            input=json.dumps(spec),
+            capture_output=True,
+            text=True,
+            timeout=seconds + _GRACE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise BenchError("the load generator did not end") from None
     if ran.returncode != 0:
         raise BenchError(ran.stderr.strip() or f"the load generator ended with {ran.returncode}")
     result: dict[str, float] = json.loads(ran.stdout)
