@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response, Stream
 from starlette.routing import Route
 
 _SETTINGS: dict[str, str] = json.loads(os.environ["OBVIOUS_APP"])
+_UPSTREAMS = {"api": _SETTINGS["api"], "channels": _SETTINGS["channels"]}
 _COOKIE = "session"
 _LIFETIME = 6 * 3600  # seconds
 _NOT_PASSED_ON = {"host", "cookie", "connection", "authorization"}
@@ -121,7 +122,10 @@ async def pass_on(request: Request) -> Response:
         return JSONResponse({"code": "session"}, 401)
     fields = [(n, v) for n, v in request.headers.items() if n not in _NOT_PASSED_ON]
     fields.append(("authorization", f"Bearer {found['tokens']['access_token']}"))
-    target = f"{_SETTINGS[request.path_params['name']]}/{request.path_params['path']}"
+    upstream = _UPSTREAMS.get(request.path_params["name"])
+    if upstream is None:
+        return JSONResponse({"code": "route"}, 404)
+    target = f"{upstream}/{request.path_params['path']}"
     outgoing = client.build_request(
         request.method,
         target,
