@@ -88,7 +88,7 @@ def _measure(stage: Stage, plan: Plan, begun: float) -> None:
             say(f"{figures.name}: not measured, {figures.missing}")
     say(f"{len(programs)} systems are up, everybody is logged in and gets the same answers")
     say("memory of idle channels")
-    channels.idle_channels(different, plan, table)
+    channels.idle_channels(world, different, plan, table)
     say("throughput")
     phases.throughput(world, [stage.api, *everybody], plan, table)
     say("latency at 60 %")

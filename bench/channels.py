@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from bench.figures import Figures
-from bench.plan import Plan
+from bench.plan import SESSIONS, Plan
 from bench.programs import OTHER_CORES, BenchError
 from bench.traffic import Subject, head
-from bench.world import LOAD
+from bench.world import LOAD, World
 
 _WARM = 10  # channels before the first reading, so that nothing is counted that is paid once
 _SETTLES = 0.5  # seconds
@@ -24,39 +24,46 @@ _HANDSHAKE = (
 )
 
 
-def idle_channels(subjects: Sequence[Subject], plan: Plan, table: dict[str, Figures]) -> None:
-    """Fill in what each holds for one channel that says nothing."""
+def idle_channels(
+    world: World, subjects: Sequence[Subject], plan: Plan, table: dict[str, Figures]
+) -> None:
+    """Fill in what each holds for one channel that says nothing.
+
+    The event streams are still open when the WebSockets come: memory that was given back would be
+    used again, and these would seem to cost nothing.
+    """
     for subject in subjects:
-        figures, system = table[subject.key], subject.system
-        for kind in ("sse", "ws"):
-            if kind == "ws" and system is not None and system.websockets:
-                figures.notes.append(f"WebSockets not measured: {system.websockets}")
+        figures = table[subject.key]
+        with contextlib.ExitStack() as open_channels:
+            for kind in ("sse", "ws"):
                 figures.per_channel[kind] = None
-                continue
-            figures.per_channel[kind] = None
-            try:
-                cost = _cost(subject, kind, plan.channels)
-            except BenchError as failure:
-                figures.notes.append(f"idle channels ({kind}) not measured: {failure}")
-                continue
-            if cost > 0:
-                figures.per_channel[kind] = cost
-            else:
-                figures.notes.append(f"idle channels ({kind}): its memory shrank meanwhile")
+                if kind == "ws" and subject.system is not None and subject.system.websockets:
+                    figures.notes.append(f"WebSockets not measured: {subject.system.websockets}")
+                    continue
+                try:
+                    cost = _cost(subject, kind, plan.channels, open_channels)
+                except BenchError as failure:
+                    figures.notes.append(f"idle channels ({kind}) not measured: {failure}")
+                    continue
+                if cost > 0:
+                    figures.per_channel[kind] = cost
+                else:
+                    figures.notes.append(f"idle channels ({kind}): its memory shrank meanwhile")
+        world.end_channels()
+        time.sleep(_SETTLES)
 
 
-def _cost(subject: Subject, kind: str, count: int) -> float:
+def _cost(subject: Subject, kind: str, count: int, stack: contextlib.ExitStack) -> float:
+    """Open channels, which stay open as long as the stack; return the growth for each."""
     program = subject.program
     assert program is not None
     with _held(subject, kind, _WARM):
         pass
     time.sleep(_SETTLES)
     before = program.memory().total
-    with _held(subject, kind, count):
-        time.sleep(_SETTLES)
-        after = program.memory().total
+    stack.enter_context(_held(subject, kind, count))
     time.sleep(_SETTLES)
-    return (after - before) / count
+    return (program.memory().total - before) / count
 
 
 @contextlib.contextmanager
@@ -67,7 +74,7 @@ def _held(subject: Subject, kind: str, count: int) -> Iterator[None]:
     spec = {
         "port": subject.place.port,
         "head": head(channels, f"/{kind}", (*more, origin)),
-        "cookies": subject.cookies[:1],
+        "cookies": subject.cookies[:SESSIONS],
         "connections": count,
         "status": 101 if kind == "ws" else 200,
         "block": "" if kind == "ws" else "hello",

@@ -12,6 +12,7 @@ from bench.programs import BenchError
 _HOPS = 12
 _AT_ONCE = 4  # people who log in at the same time
 _LOGINS_OF_ONE_PERSON = 50  # each in another browser
+_FAILURES = 5  # of as many logins
 _REDIRECTS = frozenset({301, 302, 303, 307})
 
 Jar = dict[str, str]
@@ -134,11 +135,16 @@ def many_logins(
 
     def some(number: int) -> list[str]:
         person: Jar = {}
-        found = []
-        for _ in range(number):
-            if time.monotonic() > deadline:
-                break
-            browser = log_in(origin, login, issuer, person)
+        found: list[str] = []
+        failures = 0
+        while len(found) < number and time.monotonic() < deadline:
+            try:
+                browser = log_in(origin, login, issuer, person)
+            except BenchError:  # one may fail on a machine that is busy, as long as others do not
+                failures += 1
+                if failures > _FAILURES:
+                    raise
+                continue
             found.append(browser.cookies(origin))
             browser.close()
         return found

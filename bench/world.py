@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import socket
+import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,11 @@ class World:
     def stored(self) -> int:
         """How many octets of data Redis holds."""
         return self._redis_says("used_memory_dataset")
+
+    def end_channels(self) -> None:
+        """End every channel that is still open between a system and the API."""
+        with urllib.request.urlopen(f"{self.channels}/end", timeout=5):  # noqa: S310  loopback
+            pass
 
     def _redis_says(self, name: str) -> int:
         with socket.create_connection(("127.0.0.1", self.redis_port), timeout=5) as plain:

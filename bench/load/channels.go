@@ -4,18 +4,43 @@ import (
 	"crypto/sha1"
 	"encoding/base64"
 	"net/http"
+	"sync"
 )
 
 const shortestToken = 900 // octets; the real ones have about 1,000
 
+// ending is closed to end every channel that is open, and then made anew.
+type ending struct {
+	sync.Mutex
+	now chan struct{}
+}
+
+func (e *ending) current() <-chan struct{} {
+	e.Lock()
+	defer e.Unlock()
+	return e.now
+}
+
 // serveChannels is an API of channels that say one thing and then nothing. It wants a bearer token.
+//
+// `/end` ends all of them: a proxy may not notice that the client of a silent stream has gone.
 func serveChannels(port string) error {
+	end := &ending{now: make(chan struct{})}
+	http.HandleFunc("/end", func(w http.ResponseWriter, r *http.Request) {
+		end.Lock()
+		defer end.Unlock()
+		close(end.now)
+		end.now = make(chan struct{})
+	})
 	http.HandleFunc("/sse", authorized(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		w.Header().Set("Cache-Control", "no-store")
 		_, _ = w.Write([]byte("data: hello\n\n"))
 		w.(http.Flusher).Flush()
-		<-r.Context().Done()
+		select {
+		case <-r.Context().Done():
+		case <-end.current():
+		}
 	}))
 	http.HandleFunc("/ws", authorized(func(w http.ResponseWriter, r *http.Request) {
 		key := r.Header.Get("Sec-WebSocket-Key")
@@ -32,6 +57,10 @@ func serveChannels(port string) error {
 		_, _ = stream.WriteString("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 			"Sec-WebSocket-Accept: " + base64.StdEncoding.EncodeToString(digest[:]) + "\r\n\r\n")
 		_ = stream.Flush()
+		go func() {
+			<-end.current()
+			connection.Close()
+		}()
 		one := make([]byte, 512)
 		for {
 			if _, err := connection.Read(one); err != nil {
