@@ -5,7 +5,7 @@ BIN   := $(VENV)/bin
 T     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test check fmt lock schema clean
+.PHONY: help run dev test check bench profile fmt lock schema clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -33,6 +33,14 @@ check: $(VENV)/.development ## Format, lint, types, import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+bench: $(VENV)/.development ## This gateway and its peers doing the same work; QUICK=1 takes about two minutes
+	@bench/setup
+	@$(BIN)/python -m bench
+
+profile: $(VENV)/.development ## Where the time of a request goes, function by function
+	@bench/setup
+	@$(BIN)/python -m bench.profiling
+
 fmt: $(VENV)/.development ## Format and fix what can be fixed by itself
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
@@ -45,4 +53,4 @@ schema: $(VENV)/.development ## Write config/schema.json anew
 	@$(BIN)/gateway schema > config/schema.json
 
 clean: ## Remove what make made
-	rm -rf $(VENV) .gateway build .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/e2e/provider/node_modules
+	rm -rf $(VENV) bench/.cache bench/node/node_modules .gateway build .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/e2e/provider/node_modules

@@ -43,7 +43,7 @@ MADE_ONLY_IN: dict[str, set[str]] = {
     "BoundAttempt": {"session/attempts.py"},
     "CodeVerifier": {"session/attempts.py"},
     "Settings": {"config/building.py"},
-    "Listed": {"session/manager.py"},
+    "Listed": {"session/indexes.py"},
     "SessionId": {"session/manager.py"},
     # The store hands lookup ids back as it was given them.
     "LookupId": {

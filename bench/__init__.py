@@ -1,0 +1,1 @@
+"""The benchmark: this gateway and its peers doing the same work, side by side (`make bench`)."""
