@@ -45,4 +45,4 @@ schema: $(VENV)/.development ## Write config/schema.json anew
 	@$(BIN)/gateway schema > config/schema.json
 
 clean: ## Remove what make made
-	rm -rf $(VENV) .gateway .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/e2e/provider/node_modules
+	rm -rf $(VENV) .gateway build .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/e2e/provider/node_modules

@@ -1,12 +1,14 @@
 """The composition root: settings in, a running gateway out. Nothing here decides anything."""
 
 import asyncio
+import functools
 import logging
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from starlette.types import ASGIApp
 
@@ -17,7 +19,7 @@ from gateway.adapters.http1_upstream.client import Http1Upstream
 from gateway.adapters.jose import JoserfcJose
 from gateway.adapters.metrics import CONTENT_TYPE, CountedAudit, Metrics
 from gateway.adapters.provider_http import ProviderHttp
-from gateway.adapters.redis_store import RedisStore
+from gateway.adapters.redis_store import RedisStore, StoreSettings
 from gateway.adapters.system import SystemClock, SystemEntropy
 from gateway.edge.routes import RouteTable, ToUpstream
 from gateway.errors import Code, Unavailable
@@ -40,10 +42,10 @@ from gateway.session.logout import Logout
 from gateway.session.manager import Sessions
 from gateway.session.provider import Provider
 from gateway.session.refresh import Refresher
-from gateway.session.sealing import KeyRing, b64
+from gateway.session.sealing import KeyRing
 from gateway.settings import LogFormat, Settings
 from gateway.web.account import Account
-from gateway.web.admin import Admin
+from gateway.web.admin import Admin, readiness
 from gateway.web.endpoints import Endpoints
 from gateway.web.event_stream import EventStreams
 from gateway.web.incidents import Incidents
@@ -51,6 +53,7 @@ from gateway.web.open_channels import OpenChannels
 from gateway.web.passing_on import PassingOn
 from gateway.web.pipeline import Pipeline
 from gateway.web.relay import Relay
+from gateway.web.request_ids import RequestIds
 from gateway.web.signing_in import SigningIn
 from gateway.web.site import BASE, Site
 from gateway.web.static import StaticFiles
@@ -86,6 +89,7 @@ class Gateway:
     live: LiveChannels
     channels: OpenChannels
     ping: Callable[[], Awaitable[None]]
+    exposition: Callable[[], bytes]
 
     def refused(self, code: Code, peer: str) -> None:
         """Record what the server refused before it was a request."""
@@ -102,8 +106,11 @@ class Gateway:
         await self.logout.aclose()
 
 
-def compose(settings: Settings, parts: Parts) -> Gateway:
-    """Put the gateway together over these parts."""
+def compose(settings: Settings, parts: Parts, *, announce: bool = True) -> Gateway:
+    """Put the gateway together over these parts.
+
+    `announce` writes into the audit log that the configuration is in force.
+    """
     metrics = Metrics(__version__, settings.dangers)
     audit = CountedAudit(parts.audit, metrics)
     site = _site(settings)
@@ -137,11 +144,14 @@ def compose(settings: Settings, parts: Parts) -> Gateway:
         event_streams=EventStreams(live, channels),
         audit=audit,
         incidents=Incidents(parts.clock, metrics.outage),
-        fresh_id=lambda: b64(parts.entropy.octets(12)),
+        fresh_id=RequestIds(parts.entropy),
     )
-    audit.record(
-        AuditEvent(AuditName.CONFIGURATION_LOADED, Outcome.SUCCESS, note=_summary(settings))
-    )
+    if announce:
+        audit.record(loaded(settings))
+
+    async def exposition() -> bytes:
+        return metrics.text()
+
     return Gateway(
         public=Relay(
             pipeline,
@@ -150,11 +160,10 @@ def compose(settings: Settings, parts: Parts) -> Gateway:
             max_body=settings.limits.max_body_bytes,
         ),
         admin=Admin(
-            parts.store.ping,
-            metrics.text,
+            functools.partial(readiness, parts.store.ping, settings.dangers),
+            exposition,
             CONTENT_TYPE,
             __version__,
-            settings.dangers,
             loopback_only=settings.admin.is_loopback,
         ),
         refresher=refresher,
@@ -165,6 +174,7 @@ def compose(settings: Settings, parts: Parts) -> Gateway:
         live=live,
         channels=channels,
         ping=parts.store.ping,
+        exposition=metrics.text,
     )
 
 
@@ -180,27 +190,49 @@ def _site(settings: Settings) -> Site:
     )
 
 
-def _summary(settings: Settings) -> str:
+def loaded(settings: Settings, by: str = "", generation: int = 1) -> AuditEvent:
+    """Return the event that says which configuration is in force, and what brought it there."""
     names = ", ".join(client.provider for client in settings.clients)
     keys = ", ".join(key.key_id for key in settings.keys)
     dangers = ", ".join(settings.dangers) or "none"
-    return f"providers: {names}; keys: {keys}; protections switched off: {dangers}"
+    note = f"providers: {names}; keys: {keys}; protections switched off: {dangers}"
+    if by:
+        note = f"generation {generation}; {note}"
+    return AuditEvent(AuditName.CONFIGURATION_LOADED, Outcome.SUCCESS, by=by, note=note)
 
 
-def _readable(settings: Settings) -> bool:
+def is_readable(settings: Settings) -> bool:
+    """Whether log lines are for a person at a terminal."""
     return settings.log.format is LogFormat.CONSOLE
 
 
+def audit_log(settings: Settings, stream: TextIO, worker: int | None = None) -> AuditLog:
+    """Return the audit log of one process; `worker` is its number where there are several."""
+    ring = KeyRing(settings.keys, SystemEntropy())
+    readable = is_readable(settings)
+    return StructlogAudit(ring.audit_key, stream, readable=readable, worker=worker)
+
+
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncGenerator[Gateway]:
+async def store_of(settings: Settings) -> AsyncGenerator[StoreSettings]:
+    """Say where the store is; the embedded one runs for as long as this is open."""
+    if settings.embedded_store is None:
+        yield settings.store
+        return
+    valkey = EmbeddedValkey(Path(settings.embedded_store.directory))
+    await valkey.start()
+    try:
+        yield settings.embedded_store.at(valkey.url)
+    finally:
+        await valkey.stop()
+
+
+@asynccontextmanager
+async def opened(
+    settings: Settings, store_settings: StoreSettings, audit: AuditLog, *, announce: bool = True
+) -> AsyncGenerator[Gateway]:
     """Open the real parts, put the gateway together, and close everything again."""
     async with AsyncExitStack() as stack:
-        store_settings = settings.store
-        if settings.embedded_store is not None:
-            valkey = EmbeddedValkey(Path(settings.embedded_store.directory))
-            await valkey.start()
-            stack.push_async_callback(valkey.stop)
-            store_settings = settings.embedded_store.at(valkey.url)
         store = RedisStore(store_settings)
         stack.push_async_callback(store.aclose)
         back_channel = ProviderHttp(settings.back_channel)
@@ -209,31 +241,30 @@ async def opened(settings: Settings) -> AsyncGenerator[Gateway]:
             route.to.group for route in settings.routes if isinstance(route.to, ToUpstream)
         )
         stack.push_async_callback(upstream.aclose)
-        entropy = SystemEntropy()
-        ring = KeyRing(settings.keys, entropy)
         parts = Parts(
             store=store,
             back_channel=back_channel,
             upstream=upstream,
             jose=JoserfcJose(),
             clock=SystemClock(),
-            entropy=entropy,
-            audit=StructlogAudit(ring.audit_key, sys.stdout, readable=_readable(settings)),
+            entropy=SystemEntropy(),
+            audit=audit,
         )
-        gateway = compose(settings, parts)
+        gateway = compose(settings, parts, announce=announce)
         stack.push_async_callback(gateway.aclose)
         yield gateway
 
 
 async def run(settings: Settings, *more: server.Listener) -> None:
-    """Serve until told to stop. `more` are further listeners of the process (development)."""
+    """Serve in this process until told to stop; `more` are further listeners (development)."""
     public = server.bind(settings.listen.host, settings.listen.port)
     admin = server.bind(settings.admin.host, settings.admin.port)
-    async with opened(settings) as gateway:
-        await _announce(settings, gateway)
+    audit = audit_log(settings, sys.stdout)
+    async with store_of(settings) as store, opened(settings, store, audit) as gateway:
+        await greet(settings, gateway.ping)
         await server.serve(
             [
-                server.Listener(gateway.public, [public], gateway.channels.go_away),
+                server.Listener(gateway.public, [public], leave=gateway.channels.go_away),
                 server.Listener(gateway.admin, [admin]),
                 *more,
             ],
@@ -242,7 +273,8 @@ async def run(settings: Settings, *more: server.Listener) -> None:
         )
 
 
-async def _announce(settings: Settings, gateway: Gateway) -> None:
+async def greet(settings: Settings, ping: Callable[[], Awaitable[None]]) -> None:
+    """Write down where the gateway listens, and whether the store answers."""
     listen, admin = settings.listen, settings.admin
     _log.info(
         "listening on %s:%d for %s; health and metrics on %s:%d",
@@ -253,13 +285,13 @@ async def _announce(settings: Settings, gateway: Gateway) -> None:
         admin.port,
     )
     try:
-        await gateway.ping()
+        await ping()
     except Unavailable:
         _log.warning("the store does not answer yet; until it does, sessions are answered 503")
 
 
 def start(settings: Settings, *more: server.Listener) -> None:
     """Run the event loop for `run`."""
-    configure_logging(settings.log.level, readable=_readable(settings))
+    configure_logging(settings.log.level, readable=is_readable(settings))
     with asyncio.Runner(loop_factory=server.loop_factory()) as runner:
         runner.run(run(settings, *more))

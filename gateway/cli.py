@@ -1,23 +1,24 @@
 """The command line: run, dev, check, schema."""
 
+import contextlib
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
-from rich.console import Console
-from rich.table import Table
 from typer.models import OptionInfo
 
-from gateway import __version__, config
-from gateway import app as composition
+from gateway import __version__
 from gateway.errors import Misconfigured
-from gateway.settings import Settings
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from gateway.dev.world import Prepared
+    from gateway.settings import Settings
 
 app = typer.Typer(
     name="gateway",
@@ -27,7 +28,12 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,  # they would print local variables, and those hold secrets
 )
-_errors = Console(stderr=True)
+
+
+def _errors() -> "Console":
+    from rich.console import Console  # noqa: PLC0415  as in run
+
+    return Console(stderr=True)
 
 
 def _port(help_text: str) -> OptionInfo:
@@ -43,14 +49,33 @@ ConfigFile = Annotated[
 
 @app.command(epilog="Example: `gateway run --config /etc/gateway/gateway.yaml`")
 def run(config_file: ConfigFile) -> None:
-    """Serve, as the configuration file says, until SIGTERM or Ctrl-C."""
-    settings = _load(config_file)
-    _serve(settings)
+    """Serve, as the configuration file says, until SIGTERM or Ctrl-C.
+
+    **SIGTERM**, **SIGINT** (Ctrl-C): not ready from now on; finish what has begun, then end. A
+    second one: end at once.
+
+    **SIGHUP**: read the configuration again. If it is fine, new workers take over and the old ones
+    finish; if not, nothing changes.
+    """
+    # Workers are copies of this process: what only other commands need is not loaded here.
+    from gateway.workers import reading, supervisor  # noqa: PLC0415
+
+    with _explained():
+        found = reading.read(config_file, os.environ)  # noqa: TID251  handed to config
+        if found.settings is None:
+            _refuse(config_file, found.text)
+        if found.findings:
+            _show(config_file, found.text)
+        source = supervisor.Source(config_file, os.environ)  # noqa: TID251  handed to config
+        code = supervisor.start(found.settings, source)
+    raise typer.Exit(code)
 
 
 @app.command(epilog="Example: `gateway check --config config/minimal.yaml && echo fine`")
 def check(config_file: ConfigFile) -> None:
     """Read the configuration and say everything that is wrong with it; start nothing."""
+    from gateway import config  # noqa: PLC0415  as in run
+
     settings, findings = config.check(config_file, os.environ)  # noqa: TID251  handed to config
     if findings:
         typer.echo(f"{config_file}:")
@@ -63,16 +88,15 @@ def check(config_file: ConfigFile) -> None:
 @app.command(epilog="Example: `gateway schema > config/schema.json`")
 def schema() -> None:
     """Print the JSON Schema of the configuration file, for editors and pipelines."""
+    from gateway import config  # noqa: PLC0415  as in run
+
     typer.echo(json.dumps(config.json_schema(), indent=2, sort_keys=True))
-
-
-Port = Annotated[int, typer.Option(min=1, max=65535)]
 
 
 @app.command(
     epilog="Example: `gateway dev --app http://localhost:5173` or `gateway dev --port 8081`"
 )
-def dev(
+def dev(  # noqa: PLR0913, PLR0917  one per option
     port: Annotated[int, _port("The gateway's port on localhost.")] = 8080,
     provider_port: Annotated[int, _port("The identity provider's port.")] = 9400,
     api_port: Annotated[int, _port("The sample API's port.")] = 9500,
@@ -81,23 +105,43 @@ def dev(
         str, typer.Option("--app", help="Your app: a built folder or a development server's URL.")
     ] = "",
     api: Annotated[str, typer.Option(help="Your API's URL, instead of the sample API.")] = "",
+    token_lifetime: Annotated[
+        int,
+        typer.Option(
+            min=5, max=86400, help="Seconds an access token lives: few, to watch them renewed."
+        ),
+    ] = 300,
     directory: Annotated[
         Path, typer.Option(help="Where keys and sessions of this machine are kept.")
     ] = Path(".gateway"),
 ) -> None:
     """Everything on this machine: store, identity provider with test users, API, app, gateway."""
-    from gateway.dev import world  # noqa: PLC0415  production never loads the development world
+    from gateway import app as composition  # noqa: PLC0415  as in run
+    from gateway import config  # noqa: PLC0415  as in run
+    from gateway.dev import places, world  # noqa: PLC0415  production never loads these
 
-    ports = world.Ports(port, provider_port, api_port, admin_port)
+    if mistakes := places.mistakes(app_place, api):
+        _not_started(*mistakes)
+    ports = world.Ports(port, provider_port, None if api else api_port, admin_port)
     _stop_if_busy(world.busy(ports))
     try:
-        prepared = world.prepare(directory, ports, app=app_place, api=api)
+        prepared = world.prepare(
+            directory, ports, app=app_place, api=api, token_lifetime=token_lifetime
+        )
     except OSError as failure:
-        _errors.print(f"[bold red]Not started:[/] {directory}: {failure.strerror or failure}")
-        raise typer.Exit(1) from None
-    settings = _load(prepared.config_file)
+        _not_started(f"{directory}: {failure.strerror or failure}")
+    settings, findings = config.check(prepared.config_file, os.environ)  # noqa: TID251  as above
+    if settings is None:
+        _show(prepared.config_file, config.render(findings))
+        _not_started(
+            f"{prepared.config_file}: it is written from the options and the environment: "
+            "correct those"
+        )
+    if findings:
+        _show(prepared.config_file, config.render(findings))
     _welcome(prepared)
-    _serve(settings, prepared)
+    with _explained():
+        composition.start(settings, *prepared.listeners())
     typer.echo("\nStopped. Sessions and keys stay in " + str(directory.resolve()))
 
 
@@ -111,28 +155,33 @@ def main(
         raise typer.Exit
 
 
-def _load(config_file: Path) -> Settings:
-    settings, findings = config.check(config_file, os.environ)  # noqa: TID251  handed to config
-    if findings:
-        _errors.print(f"{config_file}:", markup=False, highlight=False, soft_wrap=True)
-        _errors.print(config.render(findings), markup=False, highlight=False, soft_wrap=True)
-    if settings is None:
-        _errors.print(f"[bold red]Not started:[/] {config_file} has to be corrected first.")
-        raise typer.Exit(1)
-    return settings
+def _not_started(*reasons: str) -> NoReturn:
+    from rich.markup import escape  # noqa: PLC0415  as in run
+
+    for reason in reasons:
+        _errors().print(f"[bold red]Not started:[/] {escape(reason)}", soft_wrap=True)
+    raise typer.Exit(1) from None
 
 
-def _serve(settings: Settings, prepared: "Prepared | None" = None) -> None:
-    listeners = prepared.listeners() if prepared else ()
+def _show(config_file: Path, findings: str) -> None:
+    _errors().print(f"{config_file}:", markup=False, highlight=False, soft_wrap=True)
+    _errors().print(findings, markup=False, highlight=False, soft_wrap=True)
+
+
+def _refuse(config_file: Path, findings: str) -> NoReturn:
+    _show(config_file, findings)
+    _not_started(f"{config_file} has to be corrected first.")
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Turn the ways in which a start fails into one line and an exit code."""
     try:
-        composition.start(settings, *listeners)
+        yield
     except Misconfigured as failure:
-        for finding in failure.findings:
-            _errors.print(f"[bold red]Not started:[/] {finding}")
-        raise typer.Exit(1) from None
+        _not_started(*(str(finding) for finding in failure.findings))
     except OSError as failure:
-        _errors.print(f"[bold red]Not started:[/] {failure.strerror or failure}")
-        raise typer.Exit(1) from None
+        _not_started(failure.strerror or str(failure))
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -141,29 +190,55 @@ def _stop_if_busy(busy: list[tuple[str, int, int]]) -> None:
     if not busy:
         return
     for _, port, _ in busy:
-        _errors.print(f"[bold red]Port {port} is in use[/], or asked for twice.")
+        _errors().print(
+            f"[bold red]Port {port} is in use[/], asked for twice or not allowed to you."
+        )
     options = " ".join(f"--{option} {free}" for option, _, free in busy)
-    _errors.print(f"Stop what uses it, or choose others: gateway dev {options}", soft_wrap=True)
+    _errors().print(f"Stop what uses it, or choose others: gateway dev {options}", soft_wrap=True)
     raise typer.Exit(1)
 
 
-def _in_brief(settings: Settings) -> str:
+def _in_brief(settings: "Settings") -> str:
     providers = ", ".join(client.provider for client in settings.clients)
     return f"{settings.public_origin}, providers: {providers}, routes: {len(settings.routes)}"
 
 
 def _welcome(prepared: "Prepared") -> None:
+    from rich.console import Console  # noqa: PLC0415  as in run
+    from rich.markup import escape  # noqa: PLC0415  as in run
+    from rich.table import Table  # noqa: PLC0415  as in run
+
     ports = prepared.ports
-    table = Table(show_header=False, box=None, padding=(0, 2))
-    table.add_row("[bold]Open[/]", f"[bold green]http://localhost:{ports.gateway}[/]")
-    table.add_row("Log in as", ", ".join(prepared.account_names) + "  (one click, no password)")
-    table.add_row("Identity provider", prepared.provider.settings.issuer)
-    table.add_row("API", f"{prepared.api}  (reached at /api, with a bearer token)")
-    table.add_row("Health, metrics", f"http://127.0.0.1:{ports.admin}/readyz  /metrics")
-    table.add_row("Configuration", str(prepared.config_file))
-    table.add_row("Stop", "Ctrl-C")
-    Console().print("\n[bold]The session gateway, on this machine[/]\n", table, "")
-    Console().print(
+    people = ", ".join(prepared.account_names)
+    rows = [
+        ("[bold]Open[/]", f"[bold green]{ports.origin}[/]"),
+        ("Log in as", f"{people}: one click, no password"),
+        ("Identity provider", prepared.provider.settings.issuer),
+        ("App, at /", escape(prepared.app) or "the sample app"),
+        ("API, at /api/", f"{escape(prepared.api)}, called with a bearer token"),
+        ("Health, metrics", f"http://127.0.0.1:{ports.admin}/readyz and /metrics"),
+        ("Configuration", escape(str(prepared.config_file))),
+        ("Stop", "Ctrl-C; a restart logs nobody out"),
+    ]
+    table = Table(show_header=False, box=None, padding=(0, 2), expand=False)
+    for row in rows:
+        table.add_row(*row)
+    console = Console(highlight=False)
+    console.print("\n[bold]The session gateway, on this machine[/]\n", table, "", sep="\n")
+    console.print(
         "[dim]Safari keeps no Secure cookies on plain http: use Chrome, Edge or Firefox here, "
-        "or see docs/development.md.[/]\n"
+        "or see docs/development.md.[/]"
     )
+    for path in prepared.kept.damaged:
+        console.print(
+            f"[yellow]Begun anew:[/] {escape(str(path))} is damaged or from another version. "
+            "Whoever is logged in has to log in again.",
+            soft_wrap=True,
+        )
+    for option in prepared.silent:
+        console.print(
+            f"[yellow]Nothing answers yet[/] at {escape(option)}: start it, too. "
+            "Until it answers, the gateway says 502 there.",
+            soft_wrap=True,
+        )
+    console.print()

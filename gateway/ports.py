@@ -7,7 +7,7 @@ Every method may raise `Unavailable`, and nothing else, when the world fails. Fa
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NewType, Protocol
+from typing import Any, NewType, Protocol
 
 from gateway.edge.messages import Body, Fields, Stream, UpstreamRequest
 from gateway.errors import Code
@@ -237,6 +237,9 @@ class UpstreamAnswer:
     status: int
     fields: Fields
     body: bytes | Stream
+    # What has been found to follow from status and fields alone; answers with the same head share
+    # it.
+    known: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 class WireEnd(Protocol):

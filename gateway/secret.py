@@ -6,7 +6,10 @@ the value is `reveal()`, so every use of a secret can be found by searching for 
 """
 
 import hmac
+from functools import cached_property
 from typing import Generic, NoReturn, TypeVar, final
+
+_VISIBLE = bytes(range(0x21, 0x7F))
 
 Raw = TypeVar("Raw", str, bytes)
 
@@ -56,6 +59,15 @@ def _octets(raw: str | bytes) -> bytes:
 @final
 class AccessToken(Secret[str]):
     """RFC 6749 section 1.4; opaque to us, never parsed (H15)."""
+
+    @cached_property
+    def credentials(self) -> bytes | None:
+        """The Authorization value (RFC 6750 section 2.1); None if the token fits into no field.
+
+        It has to be visible ASCII without a space. Made once: one token serves many requests.
+        """
+        octets = self._raw.encode("utf-8", "surrogatepass")
+        return None if not octets or octets.translate(None, _VISIBLE) else b"Bearer " + octets
 
 
 @final

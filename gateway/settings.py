@@ -26,13 +26,15 @@ class Listen:
     """The public listener. `workers` 0 means one process per core.
 
     `accepted_hosts` are authorities, lower case, that may stand in a Host field besides the public
-    origin's own, for load balancers and health checks.
+    origin's own, for load balancers and health checks. `drain_delay` is how many seconds a gateway
+    that was asked to stop still accepts connections.
     """
 
     host: str
     port: int
     workers: int = 0
     accepted_hosts: frozenset[str] = frozenset()
+    drain_delay: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,22 @@ key follows from the key ring's first key; after a rotation the hashes change.
 """
 
 import hmac
+import io
 import logging
+import os
 import sys
-from typing import TextIO
-
-import structlog
+from types import ModuleType
+from typing import TextIO, cast
 
 from gateway.ports import AuditEvent
+
+# structlog would print tracebacks through rich, and does without where there is none (None here
+# says so to the import system): three megabytes in every worker, for what is never printed.
+_has_rich = sys.modules.setdefault("rich", cast("ModuleType", None)) is not None
+import structlog  # noqa: E402
+
+if not _has_rich:
+    del sys.modules["rich"]
 
 _HASH_DIGITS = 16
 
@@ -20,12 +29,18 @@ _HASH_DIGITS = 16
 class StructlogAudit:
     """Writes events to a text stream; a stream that fails loses lines, never requests."""
 
-    def __init__(self, key: bytes, stream: TextIO, *, readable: bool = False) -> None:
-        """Write JSON; `readable` is for a person at a terminal (development)."""
+    def __init__(
+        self, key: bytes, stream: TextIO, *, readable: bool = False, worker: int | None = None
+    ) -> None:
+        """Write JSON; `readable` is for a person at a terminal (development).
+
+        `worker` is the number of this process, where there are several.
+        """
         self._key = key
         self._log = structlog.wrap_logger(
             structlog.WriteLogger(stream),
             processors=[
+                _stamped(worker),
                 structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
                 _renderer(readable=readable),
             ],
@@ -64,13 +79,50 @@ def _renderer(*, readable: bool) -> structlog.types.Processor:
     return structlog.processors.JSONRenderer(ensure_ascii=True)
 
 
-def configure_logging(level: str, stream: TextIO | None = None, *, readable: bool = False) -> None:
+def _stamped(worker: int | None) -> structlog.types.Processor:
+    """Return what writes the worker's number into a line, if it has one."""
+
+    def stamp(
+        _logger: object, _name: str, members: structlog.types.EventDict
+    ) -> structlog.types.EventDict:
+        if worker is not None:
+            members["worker"] = worker
+        return members
+
+    return stamp
+
+
+def shared_stream(descriptor: int) -> TextIO:
+    """Return a text stream that several processes may write to: lines go out in one piece each."""
+    return cast("TextIO", _Lines(descriptor))
+
+
+class _Lines(io.TextIOBase):
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def write(self, text: str) -> int:
+        # At once, and up to 4096 octets nobody else's line can come between (pipe(7)).
+        left = memoryview(text.encode("utf-8", "backslashreplace"))
+        while left:
+            left = left[os.write(self._descriptor, left) :]
+        return len(text)
+
+
+def configure_logging(
+    level: str,
+    stream: TextIO | None = None,
+    *,
+    readable: bool = False,
+    worker: int | None = None,
+) -> None:
     """Make everything else that is logged lines of the same kind, on the same stream."""
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
             structlog.stdlib.add_log_level,
             structlog.stdlib.add_logger_name,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+            _stamped(worker),
         ],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,

@@ -14,10 +14,10 @@ from gateway.ports import AuditEvent, AuditLog
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 
-class Metrics:
-    """The gateway's metrics in a registry of their own."""
+class EventMetrics:
+    """A registry that counts security events; the rest is its heirs'."""
 
-    def __init__(self, version: str, dangers: tuple[str, ...]) -> None:
+    def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.events = Counter(
             "gateway_security_events",
@@ -25,6 +25,17 @@ class Metrics:
             ("event", "outcome", "code", "provider"),
             registry=self.registry,
         )
+
+    def text(self) -> bytes:
+        """Return the exposition format."""
+        return generate_latest(self.registry)
+
+
+class Metrics(EventMetrics):
+    """What one serving process counts."""
+
+    def __init__(self, version: str, dangers: tuple[str, ...]) -> None:
+        super().__init__()
         self._answers = _Answers()
         self.registry.register(self._answers)
         self.outages = Counter(
@@ -53,9 +64,33 @@ class Metrics:
         """Count one request that failed for want of the store, a provider or an upstream."""
         self.outages.labels(code).inc()
 
-    def text(self) -> bytes:
-        """Return the exposition format."""
-        return generate_latest(self.registry)
+
+class SupervisorMetrics(EventMetrics):
+    """What the supervisor of several workers counts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.workers = Gauge(
+            "gateway_workers",
+            "Workers that serve with the configuration in force.",
+            registry=self.registry,
+        )
+        self.restarts = Counter(
+            "gateway_worker_restarts",
+            "Workers that ended by themselves and were replaced.",
+            registry=self.registry,
+        )
+        self.silences = Counter(
+            "gateway_worker_silences",
+            "Times a worker did not say its metrics in time, so that they are missing here.",
+            registry=self.registry,
+        )
+        self.reloads = Counter(
+            "gateway_config_reloads",
+            "Reloads of the configuration, by outcome.",
+            ("outcome",),
+            registry=self.registry,
+        )
 
 
 class _Answers(Collector):
@@ -103,7 +138,7 @@ class _Answers(Collector):
 class CountedAudit:
     """An audit log that also counts what it records."""
 
-    def __init__(self, inner: AuditLog, metrics: Metrics) -> None:
+    def __init__(self, inner: AuditLog, metrics: EventMetrics) -> None:
         self._inner = inner
         self._metrics = metrics
 

@@ -34,6 +34,7 @@ _log = logging.getLogger("gateway.store")
 PROVE_EVERY = 0.3  # seconds
 PROOF_HOLDS = 1.0  # seconds from when it was sent
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0  # seconds between two links
+_CANCEL_AGAIN = 0.05  # seconds
 _PAUSE_AFTER_REFUSAL = 60.0  # an ACL is changed by people, and each refusal is a line in its log
 
 # Counts while the machine sleeps, where there is such a clock: a proof from before that is none.
@@ -86,8 +87,7 @@ class Tracking:
         """Close the link; nothing is told any more. Idempotent."""
         self._closed = True
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait((self._task,))
+            await _end(self._task)
 
     async def _keep(self) -> None:
         pause = _FIRST_PAUSE
@@ -144,8 +144,7 @@ class Tracking:
             raise _NotProven
         finally:
             for task in working:
-                task.cancel()
-            await asyncio.gather(*working, return_exceptions=True)
+                await _end(task)
 
     async def _listen(self, connection: AbstractConnection) -> None:
         while True:
@@ -208,6 +207,15 @@ async def _ask(connection: AbstractConnection, step: Step) -> Any:  # noqa: ANN4
     if not step.fits(reply):
         raise UnexpectedReply
     return reply
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancel the task until it has ended: `asyncio.wait_for`, in redis-py, may swallow it once."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait((task,), timeout=_CANCEL_AGAIN)
+    if not task.cancelled():
+        task.exception()  # looked at
 
 
 def _now() -> float:

@@ -30,11 +30,6 @@ def build_origin(basics: Basics, report: Report) -> PublicOrigin:
 def build_listen(section: ListenSection, report: Report) -> Listen:
     """Return the public listener."""
     _check_address(section.host, ("listen", "host"), report)
-    if section.workers > 1:
-        report.warn(
-            ("listen", "workers"),
-            "has no effect in this version: start several gateways on one store instead",
-        )
     accepted = []
     for number, text in enumerate(section.accepted_hosts):
         try:
@@ -43,7 +38,9 @@ def build_listen(section: ListenSection, report: Report) -> Listen:
             report.error(("listen", "accepted_hosts", number), f"as host[:port]: {wrong}")
         else:
             accepted.append(text.lower())
-    return Listen(section.host, section.port, section.workers, frozenset(accepted))
+    return Listen(
+        section.host, section.port, section.workers, frozenset(accepted), section.drain_delay
+    )
 
 
 def build_admin(section: AdminSection, listen: Listen, report: Report) -> AdminListen:

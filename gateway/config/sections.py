@@ -48,9 +48,14 @@ class ListenSection(Section):
     port: Port = Field(default=8080, description="Its port.")
     workers: Annotated[int, Workers()] = Field(
         default=0,
-        description="How many processes serve; `auto` is one per core. This version serves with "
-        "one process per command: start several on one store.",
+        description="How many processes serve; `auto` is one for each core the gateway may use. A "
+        "supervisor replaces those that die, reloads and stops them.",
         json_schema_extra={"default": "auto"},
+    )
+    drain_delay: Annotated[float, Duration("0s", "5m")] = Field(
+        default=0.0,
+        description="How long a gateway that was asked to stop still accepts connections while "
+        "`/readyz` says 503, so that load balancers notice.",
     )
     accepted_hosts: list[Line] = Field(
         default_factory=list,

@@ -1,4 +1,4 @@
-"""The development world: an identity provider, a sample API and a sample app, all in memory.
+"""The development world: an identity provider, a sample API and a sample app.
 
 Nothing here is part of a deployment; only the `dev` command and the tests import it.
 """

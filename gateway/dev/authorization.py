@@ -62,10 +62,10 @@ class Authorization:
                 return RedirectResponse(f"/authorize?{urlencode(form.pairs)}", 303)
             parameters = read_query(request)
         except InvalidRequestError as error:
-            return _refuse(error.get_error_description())
+            return self._refuse(error.get_error_description())
         mistake = self._unredirectable(parameters)
         if mistake is not None:
-            return _refuse(mistake)
+            return self._refuse(mistake)
         session = self._sessions.of(request) or self._sessions.begin()
         try:
             response = self._decide(parameters, session)
@@ -128,15 +128,15 @@ class Authorization:
     async def login(self, request: Request) -> Response:
         """`POST /login`: what the person chose on the login page."""
         if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-            return _refuse("This form was sent from another site.")
+            return self._refuse("This form was sent from another site.")
         try:
             form = await read_form(request)
         except InvalidRequestError as error:
-            return _refuse(error.get_error_description())
+            return self._refuse(error.get_error_description())
         session = self._sessions.of(request)
         parameters = self._sessions.redeem(form.only("ticket") or "", session)
         if parameters is None or session is None:
-            return _refuse("This login page is out of date. Start again from the application.")
+            return self._refuse("This login page is out of date. Start again from the application.")
         account = self._settings.account_named(form.only("account") or "")
         if account is None:
             return self._answer(parameters, body_of(AccessDeniedError()))
@@ -179,6 +179,5 @@ class Authorization:
         response.headers["referrer-policy"] = "no-referrer"
         return response
 
-
-def _refuse(words: str) -> Response:
-    return pages.respond(pages.error_page("This does not work", words), 400)
+    def _refuse(self, words: str) -> Response:
+        return pages.respond(pages.error_page(self._settings, "This does not work", words), 400)

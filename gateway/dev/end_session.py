@@ -58,7 +58,7 @@ class EndSession:
             parameters = await read_form(request) if posted else read_query(request)
             asked = self._read(parameters)
         except InvalidRequestError as error:
-            return _refuse(error.get_error_description())
+            return self._refuse(error.get_error_description())
         mine = self._sessions.of(request)
         if asked.hinted:
             if asked.session is not None:
@@ -81,9 +81,9 @@ class EndSession:
             parameters = self._sessions.redeem(form.only("ticket") or "", mine)
             asked = parameters and self._read(parameters)
         except InvalidRequestError as error:
-            return _refuse(error.get_error_description())
+            return self._refuse(error.get_error_description())
         if asked is None or mine is None:
-            return _refuse("This page is out of date.")
+            return self._refuse("This page is out of date.")
         if "stay" in form.data:
             return self._done(asked.return_to or "/", drop=False)
         await self.end(mine)
@@ -143,7 +143,10 @@ class EndSession:
             # Expired is fine (section 2); an access or logout token is no ID token, hence `typ`.
             claims = self._keys.verify(hint, "JWT")
             if claims is None:
-                raise InvalidRequestError("The id_token_hint is not an ID token from here")
+                raise InvalidRequestError(
+                    "The id_token_hint is not an ID token from here. Has this provider been begun "
+                    "anew since the login? The app's own session is over all the same."
+                )
             if client_id not in (None, claims["aud"]):
                 raise InvalidRequestError("The id_token_hint was issued to another client")
             client_id = claims["aud"]
@@ -172,6 +175,6 @@ class EndSession:
             self._sessions.drop_cookie(response)
         return response
 
-
-def _refuse(words: str) -> Response:
-    return pages.respond(pages.error_page("This logout does not work", words), 400)
+    def _refuse(self, words: str) -> Response:
+        page = pages.error_page(self._settings, "This logout does not work", words)
+        return pages.respond(page, 400)

@@ -4,7 +4,7 @@
     serve(provider.app)
 
 One page of routes; the rules are in `authorization` (browser), `grants` and `token_status` (back
-channel) and `end_session`. Everything is in memory and gone with the process.
+channel) and `end_session`. Everything is in memory; a folder, if given, outlives the process.
 """
 
 import json
@@ -20,18 +20,22 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from gateway.adapters.system import SystemClock, SystemEntropy
-from gateway.dev import pages
+from gateway.dev import memory, pages
 from gateway.dev.accounts import DevProviderSettings
 from gateway.dev.authorization import Authorization
 from gateway.dev.authorization_server import Server
 from gateway.dev.browser_sessions import BrowserSessions
 from gateway.dev.discovery import metadata
 from gateway.dev.end_session import EndSession, PostLogoutToken
+from gateway.dev.kept_folder import KeptFolder
 from gateway.dev.parameters import ProviderRequest, read_form
 from gateway.dev.records import ACCESS_TOKEN, Login, Records
-from gateway.dev.signing import SigningKeys
+from gateway.dev.signing import SigningKeys, read_keys
 from gateway.dev.token_status import INTROSPECTION, REVOCATION
 from gateway.ports import Clock, Entropy
+
+KEPT_VERSION = 1  # a folder of another version is begun anew
+_KEYS, _MEMORY = "signing-keys.json", "memory.json"
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -48,9 +52,9 @@ class TokenRequest:
 class DevProvider:
     """The application and, for tests and demonstrations, what happens inside it.
 
-    `app` is an ASGI application. `issued` holds every code, token and other secret ever made,
-    `revoked` every token revoked before its time, `token_requests` a log, `undelivered` the
-    back-channel logout URIs that could not be reached.
+    `app` is an ASGI application. `issued` holds every code, token and other secret made in this
+    run, `revoked` the digest of every token revoked before its time, `token_requests` a log,
+    `undelivered` the back-channel logout URIs that could not be reached.
     """
 
     def __init__(
@@ -59,31 +63,38 @@ class DevProvider:
         post_logout_token: PostLogoutToken | None,
         clock: Clock,
         entropy: Entropy,
+        kept: KeptFolder | None,
     ) -> None:
         self.settings = settings
         self.token_requests: list[TokenRequest] = []
         self._failing: list[int] = []
-        self._keys = SigningKeys()
+        self._kept = kept
+        self._keys = SigningKeys((kept and kept.read(_KEYS, read_keys)) or ())
         self._records = Records(settings, clock, entropy)
         self._server = Server(settings, self._records, self._keys)
         secure = settings.issuer.startswith("https:")
         self._sessions = BrowserSessions(self._records, secure=secure)
+        if kept is not None:
+            found = kept.read(_MEMORY, lambda document: memory.read(document, settings, clock))
+            if found is not None:
+                found.restore(self._records, self._sessions)
         self._end_session = EndSession(
             settings, self._records, self._keys, self._sessions, post_logout_token
         )
         self.app: ASGIApp = Starlette(routes=self._routes())
         self.app.router.redirect_slashes = False
+        self._save()
 
     # -- for tests and demonstrations ----------------------------------------------------------
 
     @property
     def issued(self) -> list[str]:
-        """Every secret string ever made here, so that a test can look for them elsewhere."""
+        """Every secret string made in this run, so that a test can look for them elsewhere."""
         return self._records.issued
 
     @property
     def revoked(self) -> list[str]:
-        """Every token that was revoked before its time."""
+        """The digest (`records.digest`) of every token that was revoked before its time."""
         return self._records.revoked
 
     @property
@@ -99,6 +110,7 @@ class DevProvider:
     def rotate_keys(self, *, forget_old: bool = False) -> None:
         """Sign with a new key from now on."""
         self._keys.rotate(forget_old=forget_old)
+        self._save()
 
     def fail_next_token_requests(self, count: int, status: int = 503) -> None:
         """Answer the next token requests with this status, without looking at them."""
@@ -109,6 +121,7 @@ class DevProvider:
         session = self._sessions.with_sid(sid)
         if session is not None:
             await self._end_session.end(session)
+            self._save()
         return session is not None
 
     async def jwks(self) -> KeySetSerialization:
@@ -120,20 +133,36 @@ class DevProvider:
     def _routes(self) -> list[Route]:
         browser = Authorization(self.settings, self._server, self._sessions, self._end_session.end)
         logout = self._end_session
+        kept = self._kept_first
         return [
             Route("/", self._home),
             Route("/.well-known/openid-configuration", self._discovery),
             Route("/.well-known/oauth-authorization-server", self._discovery),
             Route("/jwks", self._jwks),
-            Route("/authorize", browser.authorize, methods=["GET", "POST"]),
-            Route("/login", browser.login, methods=["POST"]),
-            Route("/token", self._token, methods=["POST"]),
+            Route("/authorize", kept(browser.authorize), methods=["GET", "POST"]),
+            Route("/login", kept(browser.login), methods=["POST"]),
+            Route("/token", kept(self._token), methods=["POST"]),
             Route("/userinfo", self._userinfo, methods=["GET", "POST"]),
-            Route("/revoke", self._status_endpoint(REVOCATION), methods=["POST"]),
+            Route("/revoke", kept(self._status_endpoint(REVOCATION)), methods=["POST"]),
             Route("/introspect", self._status_endpoint(INTROSPECTION), methods=["POST"]),
-            Route("/logout", logout.end_session, methods=["GET", "POST"]),
-            Route("/logout/confirm", logout.confirm, methods=["POST"]),
+            Route("/logout", kept(logout.end_session), methods=["GET", "POST"]),
+            Route("/logout/confirm", kept(logout.confirm), methods=["POST"]),
         ]
+
+    def _kept_first(self, endpoint: Endpoint) -> Endpoint:
+        async def answer(request: Request) -> Response:
+            try:
+                return await endpoint(request)
+            finally:
+                # Before anybody sees the answer: what was given out must never be forgotten.
+                self._save()
+
+        return answer
+
+    def _save(self) -> None:
+        if self._kept is not None:
+            self._kept.write(_KEYS, self._keys.written())
+            self._kept.write(_MEMORY, memory.written(self._records, self._sessions))
 
     async def _home(self, request: Request) -> Response:
         session = self._sessions.of(request)
@@ -204,14 +233,16 @@ def create_identity_provider(
     post_logout_token: PostLogoutToken | None = None,
     clock: Clock | None = None,
     entropy: Entropy | None = None,
+    kept: KeptFolder | None = None,
 ) -> DevProvider:
     """Return a provider; `.app` is its ASGI application, to be served at the issuer's origin.
 
     `post_logout_token(uri, logout_token)` delivers back-channel logout: a form POST with the one
-    field `logout_token`. It may raise; the provider's own logout goes on.
+    field `logout_token`. It may raise; the provider's own logout goes on. `kept` is where the keys,
+    grants and logins of an earlier run are, and where those of this one go.
     """
     return DevProvider(
-        settings, post_logout_token, clock or SystemClock(), entropy or SystemEntropy()
+        settings, post_logout_token, clock or SystemClock(), entropy or SystemEntropy(), kept
     )
 
 

@@ -5,13 +5,13 @@ The content security policy allows the hashes of that style and of the one scrip
 
 import hashlib
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from html import escape
 from urllib.parse import urlsplit
 
 from starlette.responses import Response
 
-from gateway.dev.accounts import Account, DevProviderSettings
+from gateway.dev.accounts import Account, DevClient, DevProviderSettings
 from gateway.dev.records import Login
 
 _STYLE = """
@@ -52,6 +52,7 @@ button.plain:hover { color: var(--ink); border-color: var(--line) }
 code { font: .875em ui-monospace, "SF Mono", Menlo, monospace; overflow-wrap: anywhere }
 ul { padding-left: 1.2rem }
 a { color: var(--main) }
+p a.button { display: inline-block; margin-top: .75rem }
 """
 _SUBMIT = "document.forms[0].submit()"
 _ICON = (
@@ -117,7 +118,7 @@ def logged_out_page() -> str:
     )
 
 
-def home_page(settings: DevProviderSettings, login: Login | None, clients: Iterable[str]) -> str:
+def home_page(settings: DevProviderSettings, login: Login | None, clients: Container[str]) -> str:
     """Return what a person sees who opens the provider itself."""
     discovery = f"{settings.issuer}/.well-known/openid-configuration"
     link = (
@@ -126,18 +127,23 @@ def home_page(settings: DevProviderSettings, login: Login | None, clients: Itera
     if login is None:
         body = '<p class="soft">Nobody is logged in. Logins start in an application.</p>'
         return _page("Identity provider", body + link)
-    apps = "".join(f"<li>{escape(client)}</li>" for client in sorted(clients))
+    apps = "".join(_use(client) for client in _with_a_home(settings) if client.client_id in clients)
     return _page(
         f"Logged in as {login.account.name}",
         f'<p class="soft">{escape(login.account.email)}</p><p>Used by:</p><ul>{apps}</ul>'
-        '<form method="get" action="/logout"><button class="main">Log out everywhere</button>'
+        '<form method="get" action="/logout"><button class="main">Log out here</button>'
         f"</form>{link}",
     )
 
 
-def error_page(title: str, words: str) -> str:
+def error_page(settings: DevProviderSettings, title: str, words: str) -> str:
     """Return a page about a request that must not be answered by a redirect."""
-    return _page(title, f"<p>{escape(words)}</p>")
+    ways_back = "".join(
+        f'<p><a class="button" href="{escape(_home_of(client))}">'
+        f"Back to {escape(client.client_id)}</a></p>"
+        for client in _with_a_home(settings)
+    )
+    return _page(title, f"<p>{escape(words)}</p>{ways_back}")
 
 
 def respond(page: str, status: int = 200, *, form_target: str | None = None) -> Response:
@@ -182,6 +188,27 @@ def _person(account: Account, *, hinted: bool) -> str:
         f'<span class="detail">{escape(account.email)}</span>'
         f'<span class="detail">{escape(account.role or may)}</span></button>'
     )
+
+
+def _use(client: DevClient) -> str:
+    note = (
+        "is told when you log out here"
+        if client.backchannel_logout_uri
+        else "keeps its own session when you log out here"
+    )
+    return (
+        f'<li><a href="{escape(_home_of(client))}">{escape(client.client_id)}</a> '
+        f'<span class="soft small">{note}</span></li>'
+    )
+
+
+def _with_a_home(settings: DevProviderSettings) -> list[DevClient]:
+    return [client for client in settings.clients if client.redirect_uris]
+
+
+def _home_of(client: DevClient) -> str:
+    parts = urlsplit(client.redirect_uris[0])
+    return f"{parts.scheme}://{parts.netloc}/"
 
 
 def _is_hinted(account: Account, hint: str | None) -> bool:

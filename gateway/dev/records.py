@@ -1,12 +1,15 @@
-"""What the provider remembers: grants, their codes and their tokens. In memory only.
+"""What the provider remembers: grants, their codes and their tokens.
 
 A grant is everything one login gave to one client. It lives and dies as a whole: a code or a
 refresh token that comes a second time was stolen from somebody, and nobody can tell from whom
 (RFC 6749 section 4.1.2, RFC 9700 section 4.14.2).
 
+Codes and tokens are only ever compared, so their digests are what is kept.
+
 The methods named `get_…` and `is_…` are what Authlib's grants ask of such records.
 """
 
+import hashlib
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
 
@@ -17,6 +20,11 @@ ACCESS_TOKEN = "access_token"
 REFRESH_TOKEN = "refresh_token"
 
 _KEPT_AFTER_EXPIRY = 3600  # seconds during which a reuse is still told from nonsense
+
+
+def digest(secret: str) -> str:
+    """Return what is kept of a secret. Ours are 256 random bits, so no salt is needed."""
+    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +72,7 @@ class AuthorizationCode:
 class Token:
     """An access or refresh token. Times are epoch seconds."""
 
-    value: str = field(repr=False)
+    digest: str
     kind: str
     grant: Grant
     scope: str
@@ -125,16 +133,20 @@ class Registered:
 
 
 class Records:
-    """All codes and tokens. `issued` and `revoked` are there for tests to look through."""
+    """All codes and tokens, by digest.
+
+    For tests to look through: `issued`, every secret made in this run; `revoked`, the digest of
+    every token revoked in it.
+    """
 
     def __init__(self, settings: DevProviderSettings, clock: Clock, entropy: Entropy) -> None:
         self.clock = clock
+        self.codes: dict[str, AuthorizationCode] = {}
+        self.tokens: dict[str, Token] = {}
         self.issued: list[str] = []
         self.revoked: list[str] = []
         self._settings = settings
         self._entropy = entropy
-        self._codes: dict[str, AuthorizationCode] = {}
-        self._tokens: dict[str, Token] = {}
 
     def secret(self) -> str:
         """Return a fresh unguessable string and remember that it was issued."""
@@ -152,14 +164,14 @@ class Records:
     def keep_code(self, value: str, code: AuthorizationCode) -> None:
         """Remember a code that is about to be sent."""
         self._sweep()
-        self._codes[value] = code
+        self.codes[digest(value)] = code
 
     def redeem(self, value: str, client: Registered) -> AuthorizationCode | None:
         """Return the code if this client may use it now; it is spent from this moment on.
 
         A second use revokes everything the first one gave.
         """
-        code = self._codes.get(value)
+        code = self.codes.get(digest(value))
         if code is None or code.grant.client_id != client.client_id:
             return None
         if code.spent:
@@ -170,23 +182,24 @@ class Records:
 
     def keep_token(self, value: str, kind: str, grant: Grant, scope: str) -> None:
         """Remember a token that is about to be sent."""
+        self._sweep()
         now = int(self.clock.now())
         settings = self._settings
         lifetimes = {
             ACCESS_TOKEN: settings.access_token_lifetime,
             REFRESH_TOKEN: settings.refresh_token_lifetime,
         }
-        self._tokens[value] = Token(
-            value, kind, grant, scope, now, now + lifetimes[kind], self.clock
-        )
+        expires_at = now + lifetimes[kind]
+        token = Token(digest(value), kind, grant, scope, now, expires_at, self.clock)
+        self.tokens[token.digest] = token
 
     def token(self, value: str) -> Token | None:
         """Return the token, whatever its state."""
-        return self._tokens.get(value)
+        return self.tokens.get(digest(value))
 
     def live_token(self, value: str, kind: str) -> Token | None:
         """Return the token if it is of this kind, not expired and not revoked."""
-        token = self._tokens.get(value)
+        token = self.token(value)
         if token is None or token.kind != kind or token.is_expired() or token.is_revoked():
             return None
         return token
@@ -197,13 +210,13 @@ class Records:
             self.revoke_grant(token.grant)
         elif not token.is_revoked():
             token.revoked = True
-            self.revoked.append(token.value)
+            self.revoked.append(token.digest)
 
     def revoke_grant(self, grant: Grant) -> None:
         """Revoke every token of the grant, those it may still be about to issue included."""
-        for token in self._tokens.values():
+        for token in self.tokens.values():
             if token.grant is grant and not token.is_revoked():
-                self.revoked.append(token.value)
+                self.revoked.append(token.digest)
         grant.revoked = True
 
     def revoke_session(self, sid: str) -> None:
@@ -211,12 +224,12 @@ class Records:
 
         Offline access is meant to outlive it (OpenID Connect Back-Channel Logout section 2.7).
         """
-        grants = {id(token.grant): token.grant for token in self._tokens.values()}
+        grants = {id(token.grant): token.grant for token in self.tokens.values()}
         for grant in grants.values():
             if grant.login.sid == sid and "offline_access" not in grant.scope.split():
                 self.revoke_grant(grant)
 
     def _sweep(self) -> None:
         limit = self.clock.now() - _KEPT_AFTER_EXPIRY
-        self._codes = {k: c for k, c in self._codes.items() if c.expires_at > limit}
-        self._tokens = {k: t for k, t in self._tokens.items() if t.expires_at > limit}
+        self.codes = {k: c for k, c in self.codes.items() if c.expires_at > limit}
+        self.tokens = {k: t for k, t in self.tokens.items() if t.expires_at > limit}

@@ -1,11 +1,13 @@
 """The provider's signing keys: RS256 only, with a key id, and rotation on demand."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet, KeySetSerialization, RSAKey
+
+from gateway.dev.entries import Entry
 
 ALGORITHM = "RS256"
 _BITS = 2048
@@ -14,8 +16,9 @@ _BITS = 2048
 class SigningKeys:
     """The newest key signs; older ones stay published until they are forgotten."""
 
-    def __init__(self) -> None:
-        self._keys = [_new_key()]
+    def __init__(self, keys: Iterable[RSAKey] = ()) -> None:
+        """`keys` are those of an earlier run, the newest first; without any, a new one is made."""
+        self._keys = list(keys) or [_new_key()]
 
     @property
     def current(self) -> RSAKey:
@@ -36,6 +39,10 @@ class SigningKeys:
         """Return the JWKS document (RFC 7517 section 5), public members only."""
         return KeySet(list(self._keys)).as_dict(private=False)
 
+    def written(self) -> dict[str, object]:
+        """Return the document to keep, private members included: the newest key first."""
+        return {"keys": [key.as_dict(private=True) for key in self._keys]}
+
     def sign(self, kind: str, claims: Mapping[str, object]) -> str:
         """Return a compact JWS whose `typ` says what it is for (RFC 8725 section 3.11)."""
         return jwt.encode({**self.header, "typ": kind}, dict(claims), self.current, [ALGORITHM])
@@ -47,6 +54,24 @@ class SigningKeys:
         except (JoseError, ValueError):
             return None
         return dict(read.claims) if read.header.get("typ") == kind else None
+
+
+def read_keys(document: dict[str, object]) -> list[RSAKey]:
+    """Return the keys `SigningKeys.written` wrote; raises `ValueError` for anything else."""
+    try:
+        keys = [RSAKey.import_key({**one.members()}) for one in Entry(document).entries("keys")]
+        for key in keys:
+            _try(key)
+    except JoseError:
+        raise ValueError("not a signing key") from None
+    return keys
+
+
+def _try(key: RSAKey) -> None:
+    """Sign and verify as it will be done; raises `JoseError` or `ValueError` if that fails."""
+    token = jwt.encode({"alg": ALGORITHM, "kid": str(key.kid)}, {}, key, [ALGORITHM])
+    published = KeySet.import_key_set(KeySet([key]).as_dict(private=False))
+    jwt.decode(token, published, [ALGORITHM])
 
 
 def _new_key() -> RSAKey:

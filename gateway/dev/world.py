@@ -1,24 +1,28 @@
 """The development world on one machine: prepared once, then served beside the gateway.
 
-Keys and the client secret are made at the first start and kept, so that sessions survive a
-restart; the configuration is written anew each time, in the shape a production one has.
+Keys, the client secret and what the identity provider remembers are kept, so that sessions survive
+a restart; the configuration is written anew each time, in the shape a production one has.
 """
 
 import base64
 import json
-import os
 import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from gateway.adapters.system import SystemEntropy
+from gateway.dev import places
 from gateway.dev.accounts import TEST_ACCOUNTS, DevClient, DevProviderSettings
-from gateway.dev.identity_provider import DevProvider, create_identity_provider
+from gateway.dev.identity_provider import KEPT_VERSION, DevProvider, create_identity_provider
+from gateway.dev.kept_folder import KeptFolder, made_once
 from gateway.dev.sample_api import create_sample_api
 from gateway.secret import ClientSecret
 from gateway.server import Listener, bind
 
+TOKEN_LIFETIME = 300  # seconds
+
+_HTTP = 80
 _AUDIENCE = "sample-api"
 _PLACE = re.compile("@([a-z]+)@")  # filled once: a value is never searched for places again
 _SCOPES = (
@@ -34,21 +38,27 @@ _SCOPES = (
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The ports of the development world, all on loopback."""
+    """The ports of the development world, all on loopback; without `api`, no sample API."""
 
     gateway: int
     provider: int
-    api: int
+    api: int | None
     admin: int
+
+    @property
+    def origin(self) -> str:
+        """The app's origin, as browsers write it."""
+        return "http://localhost" + (f":{self.gateway}" if self.gateway != _HTTP else "")
 
     def options(self) -> list[tuple[str, int]]:
         """Return each port with the command line option that changes it."""
-        return [
-            ("port", self.gateway),
-            ("provider-port", self.provider),
-            ("api-port", self.api),
-            ("admin-port", self.admin),
-        ]
+        named = {
+            "port": self.gateway,
+            "provider-port": self.provider,
+            "api-port": self.api,
+            "admin-port": self.admin,
+        }
+        return [(option, port) for option, port in named.items() if port is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,43 +68,59 @@ class Prepared:
     config_file: Path
     ports: Ports
     provider: DevProvider
+    app: str  # a folder or a URL; empty for the sample app
     api: str  # the API's URL
+    kept: KeptFolder
 
     @property
     def account_names(self) -> list[str]:
-        """Return whom one can log in as."""
-        return [account.name for account in self.provider.settings.accounts]
+        """Return the user names one can log in with."""
+        return [account.username for account in self.provider.settings.accounts]
+
+    @property
+    def silent(self) -> list[str]:
+        """Return the options whose server does not answer yet."""
+        return places.silent(self.app, "" if self.ports.api else self.api)
 
     def listeners(self) -> tuple[Listener, ...]:
         """Bind the provider's and the API's sockets; raises `OSError` when one is taken."""
         settings = self.provider.settings
+        provider = Listener(self.provider.app, [bind("127.0.0.1", self.ports.provider)])
+        if self.ports.api is None:
+            return (provider,)
         api = create_sample_api(
             issuer=settings.issuer, audience=settings.api_audience, keys=self.provider.jwks
         )
-        return (
-            Listener(self.provider.app, [bind("127.0.0.1", self.ports.provider)]),
-            Listener(api, [bind("127.0.0.1", self.ports.api)]),
-        )
+        return provider, Listener(api, [bind("127.0.0.1", self.ports.api)])
 
 
-def prepare(directory: Path, ports: Ports, *, app: str = "", api: str = "") -> Prepared:
+def prepare(
+    directory: Path,
+    ports: Ports,
+    *,
+    app: str = "",
+    api: str = "",
+    token_lifetime: int = TOKEN_LIFETIME,
+) -> Prepared:
     """Write what a development world needs below `directory` and put its parts together.
 
     `app` is a built folder or the URL of a development server, `api` the URL of an API; without
-    them the samples are served.
+    them the samples are served. `token_lifetime` is how many seconds an access token lives. Raises
+    `OSError` when the directory cannot be used.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _kept_secret(directory / "key")
-    secret = _kept_secret(directory / "client-secret")
+    made_once(directory / "key", _fresh_secret)
+    secret = made_once(directory / "client-secret", _fresh_secret)
+    # By port, because to another port belongs another issuer.
+    kept = KeptFolder(directory / f"provider-{ports.provider}", KEPT_VERSION)
     config_file = directory / "gateway.yaml"
     api = api or f"http://127.0.0.1:{ports.api}/"
     config_file.write_text(_configuration(ports, app, api), "utf-8")
-    origin = f"http://localhost:{ports.gateway}"
     client = DevClient(
         client_id="sample-app",
         client_secret=ClientSecret(secret),
-        redirect_uris=(f"{origin}/bff/callback/dev",),
-        post_logout_redirect_uris=(f"{origin}/bff/logged-out",),
+        redirect_uris=(f"{ports.origin}/bff/callback/dev",),
+        post_logout_redirect_uris=(f"{ports.origin}/bff/logged-out",),
         scopes=_SCOPES,
     )
     settings = DevProviderSettings(
@@ -102,8 +128,10 @@ def prepare(directory: Path, ports: Ports, *, app: str = "", api: str = "") -> P
         clients=(client,),
         accounts=TEST_ACCOUNTS,
         api_audience=_AUDIENCE,
+        access_token_lifetime=token_lifetime,
     )
-    return Prepared(config_file, ports, create_identity_provider(settings), api)
+    provider = create_identity_provider(settings, kept=kept)
+    return Prepared(config_file, ports, provider, app, api, kept)
 
 
 def busy(ports: Ports) -> list[tuple[str, int, int]]:
@@ -133,13 +161,14 @@ def _is_free(port: int) -> bool:
 def _configuration(ports: Ports, app: str, api: str) -> str:
     package = resources.files("gateway.dev")
     text = package.joinpath("gateway.yaml").read_text("utf-8")
-    if app.startswith(("http://", "https://")):
+    if places.is_address(app):
         # Development servers tell the page of changes over a WebSocket (hot reload).
         place = f"upstream: {_quoted(app)}\n    token: none\n    websocket: true"
     else:
         folder = Path(app).absolute() if app else package.joinpath("app")
         place = f"static: {_quoted(str(folder))}"
     values = {
+        "origin": ports.origin,
         "gateway": str(ports.gateway),
         "provider": str(ports.provider),
         "admin": str(ports.admin),
@@ -154,11 +183,5 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _kept_secret(path: Path) -> str:
-    """Return the secret in this file; make it, readable by its owner only, if there is none."""
-    if not path.exists():
-        text = base64.urlsafe_b64encode(SystemEntropy().octets(32)).decode()
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-    return path.read_text("utf-8").strip()
+def _fresh_secret() -> str:
+    return base64.urlsafe_b64encode(SystemEntropy().octets(32)).decode()

@@ -34,8 +34,8 @@ def answer_framing(
 
     The length is in octets, or CHUNKED or UNTIL_CLOSE. Field names are lower case; `to_head` says
     whether the request's method was HEAD. Raises MalformedAnswer for a status out
-    of range, a length that is no number or differs from another, a coding besides chunked, and a
-    coding beside a length or in HTTP/1.0.
+    of range, a length that is no number or differs from another, a coding besides chunked, a coding
+    beside a length or in HTTP/1.0, and an interim answer with either.
     """
     if status not in _STATUSES:
         raise MalformedAnswer("a status out of range")
@@ -56,6 +56,8 @@ def answer_framing(
         else:
             coding = value
     octets = _octets(length, coding, is_http_1_0=is_http_1_0)
+    if status < _FIRST_FINAL and octets not in (0, UNTIL_CLOSE):
+        raise MalformedAnswer("an interim answer with a body")  # the next head would be its octets
     if to_head or status in _WITHOUT_BODY or status < _FIRST_FINAL:
         return 0, persistent
     return octets, persistent and octets != UNTIL_CLOSE

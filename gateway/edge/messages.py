@@ -7,9 +7,9 @@ Facts about fields (RFC 9110 section 5) that the rest of the code relies on:
 * Values are bytes without leading or trailing white space and without CR, LF or NUL.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from gateway.edge.upstream_group import UpstreamGroup
 
@@ -47,6 +47,9 @@ class BrowserRequest:
     fields: Fields = field(repr=False)  # cookies among them
     peer: str = ""
     over_tls: bool = False
+    # What has been found to follow from this request and the configuration alone. Clients send
+    # the same octets again and again, and then get the same object: see `server/heads.py`.
+    known: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     # Made once: a request's fields are asked for by name some ten times on its way.
     _by_name: dict[bytes, bytes] = field(init=False, repr=False, compare=False)
 
@@ -81,6 +84,9 @@ class UpstreamRequest:
     group: UpstreamGroup
     target: bytes
     fields: Fields = field(repr=False)  # the bearer token among them
+    # The same fields as lines, where they have been written already; no Content-Length is among
+    # them.
+    lines: bytes | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,4 +96,6 @@ class Reply:
     status: int
     fields: Fields = field(default=(), repr=False)  # Set-Cookie among them
     body: bytes | Stream = b""
-    note: Mapping[str, str] = field(default_factory=dict)  # for the access log, never sent
+    # The same fields as lines, where they have been written already; Date and a Content-Length
+    # that is right are among them, and nothing else about framing.
+    lines: bytes | None = field(default=None, repr=False, compare=False)

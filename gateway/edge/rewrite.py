@@ -5,10 +5,11 @@ Paths are cut and joined as octets; no URL is ever built from text and parsed ag
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
 from gateway.edge.forwarded import ForwardedPolicy, forwarded_fields
-from gateway.edge.headers import request_fields, response_fields
+from gateway.edge.headers import content_length, request_fields, response_fields
 from gateway.edge.host import PublicOrigin
 from gateway.edge.messages import BrowserRequest, Field, Fields, UpstreamRequest
 from gateway.edge.routes import Route, TokenKind, ToUpstream
@@ -35,7 +36,6 @@ _SCHEME = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*:")
 _AUTHORITY = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[^:@\[\]]+)(?::([0-9]{0,5}))?")
 _ABOVE_ASCII = re.compile(rb"[\x80-\xff]")
 _DEFAULT_PORTS = {b"http": b"80", b"https": b"443"}
-_VISIBLE = bytes(range(0x21, 0x7F))
 _Place = tuple[bytes, bytes, bytes]  # scheme, host, port; the default port is filled in
 
 # `access_token` in the spellings that upstream frameworks fold to it: PHP folds dots and spaces.
@@ -88,24 +88,68 @@ def outgoing(  # noqa: PLR0913 - each is a separate fact, and bundling them woul
     Raises Refused: LOOP_DETECTED, and what `request_fields` and `upstream_target` raise;
     Unavailable(TOKEN_UNAVAILABLE) for a token that fits into no field.
     """
+    prepared = prepare(request, target, route, address=address, policy=policy, origin=origin)
+    return prepared.completed(bearer, request_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request for an upstream, but for the bearer token and the request's id.
+
+    It follows from what the browser sent and the configuration, and serves for every request with
+    the same octets. `before` and `after` are the fields around the token, `lines` the same as
+    octets, unless there is a Content-Length, which is the adapter's to write.
+    """
+
+    method: str
+    to: ToUpstream
+    target: bytes
+    before: Fields = field(repr=False)
+    after: Fields = field(repr=False)
+    lines: tuple[bytes, bytes] | None = field(repr=False)
+
+    def completed(self, bearer: AccessToken | None, request_id: str) -> UpstreamRequest:
+        """Return the request; raises Unavailable(TOKEN_UNAVAILABLE) as `outgoing` does."""
+        with_token = bearer is not None and self.to.token is not TokenKind.NONE
+        number = (b"x-request-id", request_id.encode("ascii"))
+        token: Fields = ()
+        line = b""
+        if bearer is not None and with_token:
+            token = (_authorization(bearer),)
+            line = b"authorization: %b\r\n" % token[0][1]
+        lines = None
+        if self.lines is not None:
+            before, after = self.lines
+            lines = b"%b%b%bx-request-id: %b\r\n" % (before, line, after, number[1])
+        fields = (*self.before, *token, *self.after, number)
+        return UpstreamRequest(self.method, self.to.group, self.target, fields, lines)
+
+
+def prepare(
+    request: BrowserRequest,
+    target: Target,
+    route: Route,
+    *,
+    address: str,
+    policy: ForwardedPolicy,
+    origin: PublicOrigin,
+) -> Prepared:
+    """Return what of `outgoing` follows from request and configuration; raises as it does."""
     to = _upstream_of(route)
     _refuse_loop(request)
-    ours: list[Field] = []
-    if bearer is not None and to.token is not TokenKind.NONE:
-        ours.append(_authorization(bearer))
-    ours += forwarded_fields(address, request, policy, origin)
-    ours.append((b"via", b"1.1 " + PSEUDONYM))
-    ours.append((b"x-request-id", request_id.encode("ascii")))
-    return UpstreamRequest(
-        method=request.method,
-        group=to.group,
-        target=upstream_target(route, target),
-        fields=(
-            to.group.host,
-            *request_fields(request, pass_cookies=to.pass_cookies),
-            *ours,
-        ),
+    before = (to.group.host, *request_fields(request, pass_cookies=to.pass_cookies))
+    after = (
+        *forwarded_fields(address, request, policy, origin),
+        (b"via", b"1.1 " + PSEUDONYM),
     )
+    has_length = content_length(before) is not None
+    lines = None if has_length else (lines_of(before), lines_of(after))
+    return Prepared(request.method, to, upstream_target(route, target), before, after, lines)
+
+
+def lines_of(fields: Fields) -> bytes:
+    """Return fields as lines of a head."""
+    return b"".join([b"%b: %b\r\n" % line for line in fields])
 
 
 def returning(
@@ -218,11 +262,10 @@ def _place(scheme: bytes, authority: bytes) -> _Place | None:
 
 
 def _authorization(bearer: AccessToken) -> Field:
-    token = bearer.reveal().encode("utf-8", "surrogatepass")
-    # Opaque to us (H15), but it has to fit into a field value: visible ASCII and no space.
-    if not token or token.translate(None, _VISIBLE):
+    credentials = bearer.credentials
+    if credentials is None:
         raise Unavailable(Code.TOKEN_UNAVAILABLE, note="the access token fits into no field")
-    return (b"authorization", b"Bearer " + token)
+    return (b"authorization", credentials)
 
 
 def _refuse_loop(request: BrowserRequest) -> None:

@@ -2,9 +2,11 @@
 
 * `protocol`: one connection, from its first octet to its last
 * `wire`: a connection that has ceased to be HTTP
-* `listening`: sockets, the event loop, and how it all stops
+* `sockets`: where connections come from
+* `listening`: servers, the event loop, and how it all stops
 """
 
-from gateway.server.listening import Listener, bind, loop_factory, serve
+from gateway.server.listening import Listener, loop_factory, serve
+from gateway.server.sockets import bind
 
 __all__ = ["Listener", "bind", "loop_factory", "serve"]

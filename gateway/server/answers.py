@@ -79,6 +79,17 @@ def answer_head(
     return head, ending, length or 0, keep_alive
 
 
+def plain_head(status: int, lines: bytes) -> bytes | None:
+    """Return the head of an answer that stays on its connection; None for one without a body.
+
+    `lines` are complete, and were made of fields that went through `answer_head`'s equal or the
+    pipeline's hygiene; one count makes sure that no empty line ends them early (L7).
+    """
+    if status in _BODILESS or b"\r\n\r\n" in lines:
+        return None
+    return b"%b%b\r\n" % (_status_line(status), lines)
+
+
 def _take_fields(
     fields: Iterable[Field], lines: list[bytes], date: Iterable[Field]
 ) -> tuple[int | None, bool]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gateway.errors import Code
+from gateway.server.heads import Heads
 from gateway.settings import Limits
 
 OnRefusal = Callable[[Code, str], None]
@@ -22,7 +23,7 @@ class Counted(Protocol):
     """A connection, HTTP or not any more, as the sweep sees it."""
 
     deadline: float  # when somebody is overdue; infinity when nobody is
-    stalled: bool  # whether octets wait for a client that does not take them
+    watched: bool  # whether every sweep has to look: something is stopped, either way
 
     def check(self, now: float) -> None:
         """Act on what is overdue."""
@@ -53,6 +54,7 @@ class Clients:
         self.now = time.monotonic()
         self.draining = False
         self.connections: set[Counted] = set()
+        self.heads = Heads()
         shortest = min(
             limits.header_timeout,
             limits.body_idle,
@@ -74,7 +76,7 @@ class Clients:
         if self._ticks % self._every and not self.draining:
             return
         for connection in tuple(self.connections):
-            if connection.deadline <= now or connection.stalled:
+            if connection.deadline <= now or connection.watched:
                 connection.check(now)
 
     def drain(self) -> None:

@@ -10,7 +10,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 
 from gateway.edge.messages import Field
 from gateway.errors import Code, GatewayError, Refused
-from gateway.server.answers import CONTINUE, Ending, answer_head, problem
+from gateway.server.answers import CONTINUE, Ending, answer_head, plain_head, problem
 
 HIGH_WATER = 65536
 """Octets of a body that wait for the application before the connection reads no more."""
@@ -45,6 +45,10 @@ class Carrier(Protocol):
         """The application has returned."""
         ...
 
+    def reset(self) -> None:
+        """Close at once, so that what was sent of an answer looks broken."""
+        ...
+
 
 class Exchange:
     """A request, its body as it arrives, and its answer as it is written."""
@@ -75,6 +79,7 @@ class Exchange:
         """`unread` are the octets of the body still to come; None when nobody knows."""
         self._carrier = carrier
         self._scope = scope
+        scope["gateway.answer"] = self.answer
         self.unread = unread
         self.continue_owed = continue_owed
         self.keep_alive = keep_alive
@@ -107,8 +112,10 @@ class Exchange:
         self._tell()
 
     def lost(self) -> None:
-        """The client has gone."""
+        """The client has gone: whatever is done for it stops (M14)."""
         self.gone = True
+        if self.task is not None:
+            self.task.cancel()
         self._tell()
 
     def _tell(self) -> None:
@@ -126,7 +133,7 @@ class Exchange:
                 await self._broken(Code.INTERNAL)
         except asyncio.CancelledError:
             if not (self.answered or self.gone):
-                self._carrier.transport.abort()  # the grace of a shutdown is over
+                self._carrier.reset()  # the grace of a shutdown is over
             raise
         except GatewayError as failure:
             await self._broken(failure.code, failure.detail)
@@ -141,7 +148,7 @@ class Exchange:
         if self.gone or self.answered:
             return
         if self.begun:
-            self._carrier.transport.abort()  # what was sent must not look whole (M12)
+            self._carrier.reset()  # what was sent must not look whole (M12)
             return
         status, fields, body = problem(code, detail)
         await self.send({"type": "http.response.start", "status": status, "headers": fields})
@@ -188,6 +195,43 @@ class Exchange:
             self._go_on(message.get("body", b""), more=message.get("more_body", False))
         else:
             raise RuntimeError(f"{kind} is out of place")
+
+    def answer(
+        self, status: int, fields: Iterable[Field], body: bytes, lines: bytes | None
+    ) -> bool:
+        """Write a whole answer at once; False, and nothing done, where `send` has to wait first.
+
+        What an application calls, as the scope's `gateway.answer`, to save two messages and a
+        packet. `lines` are the fields as they are to be written, if that is known: see
+        `edge.messages.Reply`.
+        """
+        if self._carrier.flow.write_paused or self.begun or self.gone:
+            return False
+        if lines is not None and body and self.keep_alive and self._carrier.may_stay(self):
+            head = plain_head(status, lines)
+            if head is not None and self._scope["method"] != "HEAD":
+                self._write_all(head + body)
+                return True
+        head, self._ending, length, self.keep_alive = answer_head(
+            status,
+            fields,
+            date=self._carrier.date(),
+            head_only=self._scope["method"] == "HEAD",
+            chunks=self._scope["http_version"] == "1.1",
+            keep_alive=self.keep_alive and self._carrier.may_stay(self),
+        )
+        if self._ending is Ending.NONE:
+            body = b""
+        elif self._ending is not Ending.LENGTH or length != len(body):
+            raise RuntimeError("a whole answer says how long it is")
+        self._write_all(head + body)
+        return True
+
+    def _write_all(self, octets: bytes) -> None:
+        self.begun = self.answered = True
+        self._carrier.transport.write(octets)
+        self._tell()
+        self._carrier.finished(self)
 
     def _begin(self, status: int, fields: Iterable[Field]) -> None:
         head, self._ending, self._left, self.keep_alive = answer_head(

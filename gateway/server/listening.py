@@ -1,4 +1,4 @@
-"""Listening sockets, the servers behind them, and how they stop."""
+"""Servers behind listening sockets, and how they stop."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,7 @@ import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import cast
 
@@ -17,11 +17,11 @@ from starlette.types import ASGIApp
 
 from gateway.server.clients import TICK, Clients, OnRefusal
 from gateway.server.protocol import SPARE, HardenedProtocol
+from gateway.server.sockets import BACKLOG, Neighbourhood, accept_waiting
 from gateway.settings import Limits
 
 _log = logging.getLogger("gateway.server")
 
-_BACKLOG = 2048
 _OTHER_FILES = 64
 """Open files besides those of clients and of the upstreams they are passed on to."""
 
@@ -31,31 +31,15 @@ _LAST_WORDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """An application and the socket it answers on.
+    """An application and the sockets it answers on; `neighbours` are those of other workers.
 
     `leave` is called when the server begins to stop: what is open for long is closed then.
     """
 
     app: ASGIApp
     sockets: list[socket.socket]
+    neighbours: list[socket.socket] = field(default_factory=list)
     leave: Callable[[], None] = lambda: None
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """Return a listening socket; raises `OSError` with the address in its text."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        listening.listen(_BACKLOG)
-    except OSError as failure:
-        listening.close()
-        raise OSError(
-            failure.errno, f"cannot listen on {host}:{port}: {failure.strerror}"
-        ) from None
-    listening.setblocking(False)  # noqa: FBT003  the socket module's own signature
-    return listening
 
 
 class Server(uvicorn.Server):
@@ -73,32 +57,37 @@ class Server(uvicorn.Server):
             server_header=False,
             access_log=False,
             log_config=None,
-            backlog=_BACKLOG,
+            backlog=BACKLOG,
         )
         super().__init__(config)
         self.clients = clients
         self._leave = listener.leave
         self.server_state.connections = clients.connections  # type: ignore[assignment]  # a set of the same
+        self._doors = [*listener.sockets, *listener.neighbours]
+        self._neighbourhood = Neighbourhood(listener.neighbours, self._protocol)
+        self._watching: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Signals are handled once, for all listeners of the process."""
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept, and look after the other workers' sockets as well."""
+        await super().startup(sockets)
+        self._watching = asyncio.create_task(self._neighbourhood.watch())
+
     async def on_tick(self, counter: int) -> bool:
         """Look for who is overdue, ten times a second with the rest."""
         self.clients.tick()
         return await super().on_tick(counter)
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002  those of the listener
         """Accept nobody, say the last words to everybody, and cut off who is there after the grace.
 
         A second signal ends the grace.
         """
-        for server in self.servers:
-            server.close()
-        for listening in sockets or []:
-            listening.close()
+        await self._close_doors()
         self.clients.drain()
         self._leave()
         tasks = self.server_state.tasks
@@ -115,6 +104,26 @@ class Server(uvicorn.Server):
             task.cancel()
         if tasks:
             await asyncio.wait(tuple(tasks), timeout=_LAST_WORDS)
+
+    async def _close_doors(self) -> None:
+        """Accept nobody more; who waits in a queue already counts as connected, and is let in."""
+        if self._watching is not None:
+            self._watching.cancel()
+        last = [door.dup() for door in self._doors]
+        for server in self.servers:
+            server.close()
+        for door in self._doors:
+            door.close()
+        await asyncio.sleep(0)  # the loop closes its own only now
+        # Nothing comes between the last look into a queue and its end, at least in this process.
+        for door in last:
+            await accept_waiting([door], self._protocol)
+            door.close()
+
+    def _protocol(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn makes one
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
 
 
 def server_for(listener: Listener, *, limits: Limits, refused: OnRefusal) -> Server:
@@ -141,24 +150,39 @@ def _room_for(wanted: int) -> int:
     return min(wanted, room)
 
 
-async def serve(listeners: list[Listener], *, limits: Limits, refused: OnRefusal) -> None:
-    """Serve until SIGINT or SIGTERM, then let requests under way finish."""
+async def serve(
+    listeners: list[Listener],
+    *,
+    limits: Limits,
+    refused: OnRefusal,
+    until: asyncio.Event | None = None,
+) -> None:
+    """Serve until SIGINT or SIGTERM, or until the event; then let requests under way finish."""
     servers = [server_for(listener, limits=limits, refused=refused) for listener in listeners]
-    loop = asyncio.get_running_loop()
 
     def stop() -> None:
         for server in servers:
             server.force_exit = server.should_exit
             server.should_exit = True
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
+    async def stop_when_told(told: asyncio.Event) -> None:
+        await told.wait()
+        stop()
+
+    stopping = None
+    if until is None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop)
+    else:
+        stopping = asyncio.create_task(stop_when_told(until))
     await asyncio.gather(
         *(
             server.serve(sockets=listener.sockets)
             for server, listener in zip(servers, listeners, strict=True)
         )
     )
+    if stopping is not None:
+        stopping.cancel()
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -50,7 +50,8 @@ class HardenedProtocol(ReadingConnection):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Expect a request, or turn the client away when there are too many."""
         super().connection_made(transport)
-        self.connection = Connection(transport.abort, self._switch)
+        self.connection = Connection(self.reset, self._switch)
+        self._place = self.located()
         self.await_in(Phase.HEAD, self.clients.limits.header_timeout)
         above = len(self.connections) - self.clients.most
         if above > SPARE:
@@ -62,7 +63,7 @@ class HardenedProtocol(ReadingConnection):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  whatever the cause
         """Cancel the requests under way on this connection."""
         self.connections.discard(self)
-        self.deadline, self.stalled = math.inf, False
+        self.deadline, self.watched = math.inf, False
         for exchange in (self._under_way, *self._queue):
             if exchange is not None:
                 exchange.lost()
@@ -79,7 +80,7 @@ class HardenedProtocol(ReadingConnection):
             self._start(exchange)
             return
         self._queue.append(exchange)
-        self.flow.pause_reading()  # until this one is the only one
+        self.pause_reading()  # until this one is the only one
         if len(self._queue) == MOST_QUEUED:
             exchange.keep_alive = False  # so that the rest is not read at all
 
@@ -133,13 +134,13 @@ class HardenedProtocol(ReadingConnection):
             self._start(self._queue.popleft())
         elif self._refusal is not None:
             self.refuse(self._refusal)
-        elif self.clients.draining:
-            self.linger()
         else:
             self.newest = None
             self.resume_reading()
             if self.phase is not Phase.HEAD:  # the next may have begun to come in
-                self.await_in(Phase.IDLE, self.clients.limits.keepalive)
+                # Whoever was not told that this answer is the last one may well ask again.
+                leaving = self.clients.draining
+                self.await_in(Phase.IDLE, LEAVE if leaving else self.clients.limits.keepalive)
 
     # Other ends of a connection than an answer.
 

@@ -8,15 +8,16 @@ callback stops the parser by raising `Stop`; nothing behind a refusal is read as
 import logging
 import math
 import re
+from typing import Any
 from urllib.parse import unquote
 
 import httptools
-from starlette.types import Scope
 
 from gateway.errors import Code, Refused
 from gateway.server.deadlines import Phase, TimedConnection
 from gateway.server.exchange import HIGH_WATER, Exchange
 from gateway.server.framing import TELLING, Framing, judge_framing
+from gateway.server.heads import Head, is_whole
 from gateway.web.connection import Connection
 
 _log = logging.getLogger("gateway.server")
@@ -24,7 +25,7 @@ _log = logging.getLogger("gateway.server")
 _LINE = 64  # octets of a request line besides its target
 _SIZE_LINE = 16  # octets around a chunk: its size, two line ends
 _WHITE = (b" ", b"\t")
-_METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}(?: |\Z)")
+_UNKNOWN_METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64} [!-~]+ HTTP/1\.[01]\r")
 
 
 class Stop(Exception):
@@ -38,12 +39,24 @@ class ReadingConnection(TimedConnection):
     behind: bytes | None = None  # octets behind a request for an upgrade
     connection: Connection
 
+    _place: dict[str, Any]  # what of a scope is the same for every request that comes here
+    _plain: Head | None = None  # a request without a body that has just been read
+
     _fields_complete = False
     _piece = 0  # octets that came last
     _head_octets = 0  # in pieces that began after the last request had ended
     _begun_within = 0  # octets of the piece in which this request began
     _beside_body = 0  # octets of a body, as they came, that are not its content
     _body_until = math.inf
+
+    def located(self) -> dict[str, Any]:
+        """Return what of a scope follows from the connection."""
+        return {
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "gateway.connection": self.connection,
+        }
 
     @property
     def has_said_something(self) -> bool:
@@ -91,6 +104,10 @@ class ReadingConnection(TimedConnection):
         if self.behind is not None:
             self._keep(data)
             return
+        at_a_border = not (self._fields_complete or self.has_said_something)
+        if at_a_border and (known := self.clients.heads.find(data)) is not None:
+            self._again(known)
+            return
         self._piece = len(data)
         if self._fields_complete:
             self._beside_body += self._piece
@@ -104,6 +121,20 @@ class ReadingConnection(TimedConnection):
             self._unreadable(failure, data)
         else:
             self._check_growth()
+            if self._plain is not None:
+                if at_a_border and is_whole(data):
+                    self.clients.heads.keep(data, self._plain)
+                self._plain = None
+
+    def _again(self, known: Head) -> None:
+        """Begin a request whose very octets have come before."""
+        scope = {**known.scope, **self._place}
+        self.newest = exchange = Exchange(
+            self, scope, unread=0, continue_owed=False, keep_alive=True, upgrade=False
+        )
+        exchange.body_complete = True
+        self.phase, self.deadline = Phase.ANSWER, math.inf
+        self.begin(exchange)
 
     def _check_growth(self) -> None:
         limits = self.clients.limits
@@ -129,7 +160,11 @@ class ReadingConnection(TimedConnection):
             self.abort()
         elif self._fields_complete:
             self._bad_body("The body is not well-formed.")
-        elif isinstance(failure, httptools.HttpParserInvalidMethodError) and _METHOD.match(data):
+        elif (
+            isinstance(failure, httptools.HttpParserInvalidMethodError)
+            and self._head_octets == len(data)  # the request began where the piece did
+            and _UNKNOWN_METHOD.match(data)
+        ):
             self.refuse(Refused(Code.METHOD_NOT_IMPLEMENTED))
         else:
             self.refuse(Refused(Code.REQUEST_MALFORMED, "This is not well-formed HTTP/1.1."))
@@ -150,7 +185,7 @@ class ReadingConnection(TimedConnection):
         """Hold octets behind a request for an upgrade until it is answered (a bounded amount)."""
         self.behind = (self.behind or b"") + data
         if len(self.behind) > HIGH_WATER:
-            self.flow.pause_reading()
+            self.pause_reading()
 
     # The parser's callbacks.
 
@@ -185,13 +220,17 @@ class ReadingConnection(TimedConnection):
             self.refuse(refusal)
             raise Stop from None
         self._fields_complete = True
+        # Behind a request for an upgrade nothing on this connection is HTTP for sure.
+        keep_alive = version == "1.1" and not upgrade and self.parser.should_keep_alive()
+        about = self._about(method, version)
+        if keep_alive and framing.length == 0:
+            self._plain = Head(about)
         self.newest = exchange = Exchange(
             self,
-            self._scope(method, version),
+            {**about, **self._place},
             unread=framing.length,
             continue_owed=framing.expects_continue,
-            # Behind a request for an upgrade nothing on this connection is HTTP for sure.
-            keep_alive=version == "1.1" and not upgrade and self.parser.should_keep_alive(),
+            keep_alive=keep_alive,
             upgrade=version == "1.1" and upgrade,
         )
         self.headers = []  # trailers go where nobody looks (L9); they count as beside the body
@@ -225,7 +264,8 @@ class ReadingConnection(TimedConnection):
             raise Refused(Code.UPGRADE_REFUSED, detail)
         return framing
 
-    def _scope(self, method: bytes, version: str) -> Scope:
+    def _about(self, method: bytes, version: str) -> dict[str, Any]:
+        """Return what of a scope follows from the octets of the head alone."""
         path, _, query = self.url.partition(b"?")
         if not path.startswith(b"/") and b"://" in path:  # absolute-form
             path = b"/" + path.partition(b"://")[2].partition(b"/")[2]
@@ -234,9 +274,6 @@ class ReadingConnection(TimedConnection):
             "type": "http",
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
             "http_version": version,
-            "server": self.server,
-            "client": self.client,
-            "scheme": self.scheme,
             "method": method.decode("ascii"),
             "root_path": "",
             "path": unquote(text) if "%" in text else text,
@@ -244,7 +281,7 @@ class ReadingConnection(TimedConnection):
             "query_string": query,
             "headers": self.headers,
             "gateway.raw_target": self.url,
-            "gateway.connection": self.connection,
+            "gateway.same_octets": {},
         }
 
     def _body_begins(self, *, is_sent: bool) -> None:
@@ -260,7 +297,7 @@ class ReadingConnection(TimedConnection):
         if self.transport.is_closing() or self.deaf:
             return
         if self.flow.read_paused:
-            self.flow.resume_reading()
+            self.resume_reading()
             self._body_goes_on()
         elif self.phase is Phase.ANSWER:
             self._body_goes_on()
@@ -275,7 +312,7 @@ class ReadingConnection(TimedConnection):
             return
         self._beside_body -= len(body)
         if not self.newest.feed(body):
-            self.flow.pause_reading()
+            self.pause_reading()
         if self.phase is not Phase.REST:
             self._body_goes_on()
 

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from starlette.types import Receive, Scope, Send
 
@@ -14,6 +15,25 @@ _LOOPBACK = re.compile(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether to send requests here; `status` says it in one word, `members` explain it."""
+
+    ready: bool
+    status: str
+    members: Mapping[str, object]
+
+
+async def readiness(ping: Callable[[], Awaitable[None]], dangers: tuple[str, ...]) -> Readiness:
+    """Say whether the one process that serves is ready."""
+    try:
+        await ping()
+    except Unavailable as failure:
+        return Readiness(ready=False, status="unready", members={"reasons": [failure.code.value]})
+    switched_off = {"protections_switched_off": list(dangers)}
+    return Readiness(ready=True, status="ready", members=switched_off)
+
+
 class Admin:
     """An ASGI application with three endpoints.
 
@@ -23,19 +43,17 @@ class Admin:
 
     def __init__(
         self,
-        ping: Callable[[], Awaitable[None]],
-        metrics: Callable[[], bytes],
+        ready: Callable[[], Awaitable[Readiness]],
+        metrics: Callable[[], Awaitable[bytes]],
         metrics_type: bytes,
         version: str,
-        dangers: tuple[str, ...],
         *,
         loopback_only: bool,
     ) -> None:
-        self._ping = ping
+        self._ready = ready
         self._metrics = metrics
         self._metrics_type = metrics_type
         self._version = version
-        self._dangers = dangers
         self._loopback_only = loopback_only
 
     async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
@@ -65,18 +83,13 @@ class Admin:
             case "/livez":
                 return 200, _JSON, _document("alive", version=self._version)
             case "/readyz":
-                return await self._ready()
+                found = await self._ready()
+                status = 200 if found.ready else 503
+                return status, _JSON, _document(found.status, **found.members)
             case "/metrics":
-                return 200, self._metrics_type, self._metrics()
+                return 200, self._metrics_type, await self._metrics()
             case _:
                 return 404, _JSON, b'{"status":"not found"}'
-
-    async def _ready(self) -> tuple[int, bytes, bytes]:
-        try:
-            await self._ping()
-        except Unavailable as failure:
-            return 503, _JSON, _document("unready", reasons=[failure.code.value])
-        return 200, _JSON, _document("ready", protections_switched_off=list(self._dangers))
 
 
 def _names_loopback(fields: Iterable[tuple[bytes, bytes]]) -> bool:

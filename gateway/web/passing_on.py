@@ -3,11 +3,14 @@
 `Pipeline` says in which order; each step narrows a value or raises.
 """
 
+from dataclasses import dataclass, field
+
 from gateway.edge import rewrite
 from gateway.edge.cookies import read_cookie
 from gateway.edge.csrf import Guard, refuse_cross_site
-from gateway.edge.messages import BrowserRequest, Fields, Reply, UpstreamRequest
-from gateway.edge.routes import Access, Route, RouteTable, TokenKind, ToUpstream, check_scopes
+from gateway.edge.messages import BrowserRequest, Fields, Reply
+from gateway.edge.rewrite import Prepared
+from gateway.edge.routes import Access, Route, RouteTable, TokenKind, check_scopes
 from gateway.edge.target import Target
 from gateway.errors import Code, GatewayError, Refused, Unavailable
 from gateway.ports import Caller, UpstreamAnswer
@@ -28,6 +31,15 @@ class SessionRefused(Refused):
         self.facts = facts
 
 
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What is known of a request before its session is: pure, and the same for the same octets."""
+
+    route: Route
+    cookie: str | None = field(repr=False)
+    prepared: Prepared
+
+
 class PassingOn:
     """Session, token, and the fields on the way there and back."""
 
@@ -39,30 +51,52 @@ class PassingOn:
         self._refresher = refresher
         self._internal_hosts = rewrite.upstream_hosts(routes.routes)
 
-    async def session(self, request: BrowserRequest, route: Route, guard: Guard) -> Session | None:
+    def judge(
+        self, request: BrowserRequest, target: Target, route: Route, guard: Guard, caller: Caller
+    ) -> Passage:
+        """Return what follows from the request and the configuration alone.
+
+        A cross-site request is refused before any cookie is read. Raises what `refuse_tokens`,
+        `refuse_cross_site`, `read_cookie` and `rewrite.prepare` raise.
+        """
+        rewrite.refuse_tokens(request, target)
+        cookie = None
+        if route.access is not Access.PUBLIC:
+            refuse_cross_site(request, self._site.origin, guard)
+            cookie = read_cookie(request, self._site.cookies.session_name)
+        prepared = rewrite.prepare(
+            request,
+            target,
+            route,
+            address=caller.address,
+            policy=self._site.forwarded,
+            origin=self._site.origin,
+        )
+        return Passage(route, cookie, prepared)
+
+    async def session(self, passage: Passage) -> Session | None:
         """Return the request's session, as far as the route wants one.
 
-        A cross-site request is refused before any cookie is read. Raises what
-        `refuse_cross_site` and `Sessions.require` raise.
+        Raises what `Sessions.require` raises.
         """
-        if route.access is Access.PUBLIC:
-            return None
-        refuse_cross_site(request, self._site.origin, guard)
-        cookie = read_cookie(request, self._site.cookies.session_name)
-        if route.access is Access.OPTIONAL:
-            return await self._sessions.open(cookie, extend=True)
-        return await self._sessions.require(cookie)
+        match passage.route.access:
+            case Access.PUBLIC:
+                return None
+            case Access.OPTIONAL:
+                return await self._sessions.open(passage.cookie, extend=True)
+            case Access.SESSION:
+                return await self._sessions.require(passage.cookie)
 
     async def bearer(
-        self, session: Session | None, route: Route, to: ToUpstream, caller: Caller
+        self, session: Session | None, passage: Passage, caller: Caller
     ) -> AccessToken | None:
         """Return the token for the upstream, with life left in it; None where none goes along.
 
-        Raises SessionRefused for a session that lacks a scope or cannot be given a token any more,
-        unless the route serves those without a session as well.
+        Raises SessionRefused: SCOPE_INSUFFICIENT, and what `Refresher.tokens_for` refuses.
         """
         if session is None:
             return None
+        to = passage.prepared.to
         try:
             check_scopes(to, session.tokens.scopes)
             if to.token is TokenKind.NONE:
@@ -71,46 +105,33 @@ class PassingOn:
             if tokens is not session.tokens:
                 check_scopes(to, tokens.scopes)  # a refresh may have brought fewer
         except Refused as refusal:
-            if route.access is Access.OPTIONAL:
+            if passage.route.access is Access.OPTIONAL:
                 return None  # with a session or without, and so with a token or without
             raise SessionRefused(refusal, session.facts) from None
         return tokens.access_token
-
-    def outgoing(
-        self,
-        request: BrowserRequest,
-        target: Target,
-        route: Route,
-        bearer: AccessToken | None,
-        caller: Caller,
-    ) -> UpstreamRequest:
-        """Return the request for the upstream; raises what `rewrite.outgoing` raises."""
-        return rewrite.outgoing(
-            request,
-            target,
-            route,
-            address=caller.address,
-            policy=self._site.forwarded,
-            origin=self._site.origin,
-            bearer=bearer,
-            request_id=caller.request_id,
-        )
 
     async def returned(self, answer: UpstreamAnswer, route: Route, caller: Caller) -> Reply:
         """Return the upstream's answer for the browser; Unavailable when it is none."""
         try:
             if not _FINAL.start <= answer.status < _FINAL.stop:
                 raise Unavailable(Code.UPSTREAM_PROTOCOL, note="no final status")
-            fields = self.returning(answer.status, answer.fields, route, caller)
+            known: tuple[Fields, bytes | None] | None = answer.known.get(route.path)
+            if known is None:
+                passed = self.returning(answer.status, answer.fields, route)
+                known = answer.known[route.path] = passed, _complete_lines(passed)
         except GatewayError:
             if not isinstance(answer.body, bytes):
                 await answer.body.aclose()  # or its connection would be lost to the pool
             raise
-        return Reply(answer.status, fields, answer.body)
+        fields, lines = known
+        number = caller.request_id.encode("ascii")
+        if lines is not None:
+            lines = b"%bx-request-id: %b\r\n" % (lines, number)
+        return Reply(answer.status, (*fields, (b"x-request-id", number)), answer.body, lines)
 
-    def returning(self, status: int, fields: Fields, route: Route, caller: Caller) -> Fields:
-        """Return what of an upstream's fields the browser may see, and the request's id."""
-        passed = rewrite.returning(
+    def returning(self, status: int, fields: Fields, route: Route) -> Fields:
+        """Return what of an upstream's fields the browser may see."""
+        return rewrite.returning(
             status,
             fields,
             route,
@@ -118,4 +139,11 @@ class PassingOn:
             session_used=route.access is not Access.PUBLIC,
             internal_hosts=self._internal_hosts,
         )
-        return (*passed, (b"x-request-id", caller.request_id.encode()))
+
+
+def _complete_lines(fields: Fields) -> bytes | None:
+    """Return the fields as lines, if the server has nothing to add to them."""
+    names = [name for name, _ in fields]
+    if names.count(b"date") != 1 or names.count(b"content-length") != 1:
+        return None
+    return rewrite.lines_of(fields)

@@ -8,7 +8,6 @@ cookie is read; the session before the token; the token before the upstream.
 from collections.abc import Callable
 from urllib.parse import urlencode
 
-from gateway.edge import rewrite
 from gateway.edge.cookies import read_cookie
 from gateway.edge.csrf import Guard, refuse_cross_site
 from gateway.edge.event_stream import is_event_stream
@@ -51,7 +50,7 @@ from gateway.web.asking import Asking
 from gateway.web.endpoints import Endpoints
 from gateway.web.event_stream import EventStreams
 from gateway.web.incidents import Incidents
-from gateway.web.passing_on import PassingOn, SessionRefused
+from gateway.web.passing_on import Passage, PassingOn, SessionRefused
 from gateway.web.problems import LoginAgain, describe, wants_page
 from gateway.web.site import Site
 from gateway.web.static import StaticAnswer, StaticFiles
@@ -112,6 +111,9 @@ class Pipeline:
         self, request: BrowserRequest, body: Body | None, caller: Caller, *, may_switch: bool
     ) -> Reply | StaticAnswer | Switching:
         """Answer a request; raises `Refused` and `Unavailable`."""
+        known: Passage | None = request.known.get(_PASSAGE)
+        if known is not None:  # these very octets have come all the way down here before
+            return await self.pass_on(known, body, caller)
         require_our_host(request, self._site.origin, self._site.accepted_hosts)
         if request.raw_target == b"*" and request.method == "OPTIONS":
             return Reply(204, self._page_fields)  # about the server as a whole (K1, L6)
@@ -129,26 +131,19 @@ class Pipeline:
                 if not isinstance(route.to, ToUpstream):
                     return await self._static.answer(request, target, route, route.to)
                 if may_switch and route.to.websocket and asks_for_websocket(request):
-                    return await self.connect(request, target, route, route.to, caller)
-                return await self.pass_on(request, target, route, route.to, body, caller)
+                    return await self.connect(request, target, route, caller)
+                refuse_native_grpc(request)
+                passage = self._passing_on.judge(request, target, route, Guard.COOKIE, caller)
+                request.known[_PASSAGE] = passage
+                return await self.pass_on(passage, body, caller)
 
-    async def pass_on(
-        self,
-        request: BrowserRequest,
-        target: Target,
-        route: Route,
-        to: ToUpstream,
-        body: Body | None,
-        caller: Caller,
-    ) -> Reply:
+    async def pass_on(self, passage: Passage, body: Body | None, caller: Caller) -> Reply:
         """Forward to an API, with the session's token where the route says so."""
-        rewrite.refuse_tokens(request, target)
-        refuse_native_grpc(request)
-        session = await self._passing_on.session(request, route, Guard.COOKIE)
-        bearer = await self._passing_on.bearer(session, route, to, caller)
-        outgoing = self._passing_on.outgoing(request, target, route, bearer, caller)
+        session = await self._passing_on.session(passage)
+        bearer = await self._passing_on.bearer(session, passage, caller)
+        outgoing = passage.prepared.completed(bearer, caller.request_id)
         answer = await self._upstream.send(outgoing, body)
-        reply = await self._passing_on.returned(answer, route, caller)
+        reply = await self._passing_on.returned(answer, passage.route, caller)
         if isinstance(reply.body, bytes) or not is_event_stream(reply.fields):
             return reply
         with_token = bearer is not None
@@ -160,23 +155,23 @@ class Pipeline:
         request: BrowserRequest,
         target: Target,
         route: Route,
-        to: ToUpstream,
         caller: Caller,
     ) -> Reply | Switching:
         """Open a WebSocket to an API, or pass on what it answers instead (P1 to P5)."""
         handshake = check_handshake(request)
         # On every route: who may speak for our origin is not only a matter of cookies (P1).
         refuse_cross_site(request, self._site.origin, Guard.WEBSOCKET)
-        rewrite.refuse_tokens(request, target)
-        session = await self._passing_on.session(request, route, Guard.WEBSOCKET)
-        bearer = await self._passing_on.bearer(session, route, to, caller)
-        outgoing = self._passing_on.outgoing(request, target, route, bearer, caller)
+        passage = self._passing_on.judge(request, target, route, Guard.WEBSOCKET, caller)
+        session = await self._passing_on.session(passage)
+        bearer = await self._passing_on.bearer(session, passage, caller)
+        outgoing = passage.prepared.completed(bearer, caller.request_id)
         answer = await self._upstream.upgrade(for_upstream(outgoing, handshake))
         if isinstance(answer, UpstreamAnswer):
             return await self._passing_on.returned(answer, route, caller)
         try:
             fields = switching_fields(handshake, answer.fields)
-            fields += self._passing_on.returning(101, answer.fields, route, caller)
+            fields += self._passing_on.returning(101, answer.fields, route)
+            fields += ((b"x-request-id", caller.request_id.encode("ascii")),)
         except GatewayError:
             answer.wire.abort()
             raise
@@ -185,13 +180,17 @@ class Pipeline:
 
     def caller(self, request: BrowserRequest) -> Caller:
         """Say who is asking: address by the trusted proxies' word only (N1), id by L14."""
-        agent = request.only(b"user-agent") or b""
-        trusted = self._site.forwarded.trusts(request.peer)
-        return Caller(
-            request_id=request_id(request, trusted, self._fresh_id()),
-            address=client_address(request, self._site.forwarded),
-            user_agent=agent[:256].decode("ascii", "replace"),
-        )
+        known: tuple[str, str, str] | None = request.known.get(_CLIENT)
+        if known is None:
+            agent = request.only(b"user-agent") or b""
+            trusted = self._site.forwarded.trusts(request.peer)
+            known = request.known[_CLIENT] = (
+                request_id(request, trusted, ""),
+                client_address(request, self._site.forwarded),
+                agent[:256].decode("ascii", "replace"),
+            )
+        given_id, address, user_agent = known
+        return Caller(given_id or self._fresh_id(), address, user_agent)
 
     async def _explain(
         self, failure: GatewayError, request: BrowserRequest, caller: Caller
@@ -240,6 +239,7 @@ class Pipeline:
         self._audit.record(event)
 
 
+_PASSAGE, _CLIENT = "passage", "client"  # what is kept with a request
 _LOGIN_AT_ONCE = frozenset({Code.SESSION_REQUIRED, Code.SESSION_ENDED, Code.TOKEN_EXPIRED})
 _LOGIN_HELPS = _LOGIN_AT_ONCE | {
     Code.SESSION_AMBIGUOUS,

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from time import perf_counter
 
 from starlette.types import Receive, Scope, Send
 
 from gateway.edge.headers import content_length
-from gateway.edge.messages import Body, BrowserRequest, Reply
+from gateway.edge.messages import Body, BrowserRequest, Field, Reply
 from gateway.errors import Code, GatewayError, Refused
 from gateway.web.connection import Connection
 from gateway.web.pipeline import Pipeline
@@ -19,6 +20,9 @@ _log = logging.getLogger("gateway.web")
 
 Observe = Callable[[int, float], None]
 """Told the status and the seconds of every answer."""
+
+
+_PEERS = 8  # from whom the same octets are remembered at a time
 
 
 class ClientGone(Exception):
@@ -40,36 +44,21 @@ class Relay:
         """Answer one HTTP request; everything else is not spoken here."""
         if scope["type"] != "http":
             return
-        request = request_of(scope)
-        connection: Connection = scope.get("gateway.connection") or Connection()
-        task = asyncio.current_task()
-        on_loss = task.cancel if task is not None else connection.lost
-        connection.watch(on_loss)
         try:
-            await self._exchange(request, connection, scope, receive, send)
+            await self._exchange(request_of(scope), scope, receive, send)
         except ClientGone:
             return
         except GatewayError as failure:
             # Broken off by the upstream after the answer had begun: it must not look whole (M12).
             _log.warning("answer broken off: %s (%s)", failure.code.value, failure.note)
-            if not connection.cut():
+            connection: Connection | None = scope.get("gateway.connection")
+            if connection is None or not connection.cut():
                 raise
-        except asyncio.CancelledError:
-            if not connection.gone:
-                raise
-        finally:
-            connection.forget(on_loss)
 
     async def _exchange(
-        self,
-        request: BrowserRequest,
-        connection: Connection,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
+        self, request: BrowserRequest, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
+        begun = perf_counter()
         body = _body(receive, self._max_body) if _has_body(request) else None
         try:
             may_switch = scope.get("http_version") == "1.1" and "gateway.connection" in scope
@@ -83,17 +72,17 @@ class Relay:
             caller = self._pipeline.caller(request)
             answer = describe(failure, request, request_id=caller.request_id, secure=self._secure)
         if isinstance(answer, Switching):
-            self._switch(answer, connection)
-            self._observe(101, loop.time() - begun)
+            self._switch(answer, scope["gateway.connection"])
+            self._observe(101, perf_counter() - begun)
             return
         status = answer.status if isinstance(answer, Reply) else answer.status_code
         try:
             if isinstance(answer, Reply):
-                await _send(answer, request, send)
+                await _send(answer, request, scope, send)
             else:
                 await answer(scope, receive, send)
         finally:
-            self._observe(status, loop.time() - begun)
+            self._observe(status, perf_counter() - begun)
 
     @staticmethod
     def _switch(answer: Switching, connection: Connection) -> None:
@@ -111,19 +100,26 @@ def request_of(scope: Scope) -> BrowserRequest:
     `gateway/server` puts the raw target into the scope; other ASGI servers split it at the question
     mark, which is undone here.
     """
+    client = scope["client"]
+    peer = client[0] if client else ""
+    over_tls = scope["scheme"] == "https"
+    kept: dict[tuple[str, bool], BrowserRequest] = scope.get("gateway.same_octets", {})
+    request = kept.get((peer, over_tls))
+    if request is None:
+        if len(kept) >= _PEERS:
+            kept.clear()
+        request = kept[peer, over_tls] = _read(scope, peer, over_tls=over_tls)
+    return request
+
+
+def _read(scope: Scope, peer: str, *, over_tls: bool) -> BrowserRequest:
     raw = scope.get("gateway.raw_target")
     if raw is None:
         raw = scope.get("raw_path") or scope["path"].encode()
         if scope.get("query_string"):
             raw = raw + b"?" + scope["query_string"]
-    client = scope["client"]
-    return BrowserRequest(
-        scope["method"],
-        raw,
-        tuple(scope["headers"]),  # names in lower case, as ASGI demands of a server
-        client[0] if client else "",
-        scope["scheme"] == "https",
-    )
+    # Names are in lower case, as ASGI demands of a server.
+    return BrowserRequest(scope["method"], raw, tuple(scope["headers"]), peer, over_tls)
 
 
 def _has_body(request: BrowserRequest) -> bool:
@@ -146,20 +142,22 @@ async def _body(receive: Receive, most: int | None) -> Body:
             return
 
 
-async def _send(reply: Reply, request: BrowserRequest, send: Send) -> None:
-    # The server writes Date itself; two would be one too many.
-    headers = [field for field in reply.fields if field[0] != b"date"]
-    start = {"type": "http.response.start", "status": reply.status, "headers": headers}
+async def _send(reply: Reply, request: BrowserRequest, scope: Scope, send: Send) -> None:
+    fields: Iterable[Field] = reply.fields
     if isinstance(reply.body, bytes):
         # An upstream's fields say how long the answer is; of what HEAD asks about, only they know.
         is_known = reply.body or request.method != "HEAD"
         if is_known and reply.status not in (204, 304) and content_length(reply.fields) is None:
-            headers.append((b"content-length", str(len(reply.body)).encode()))
-        await send(start)
+            fields = (*fields, (b"content-length", b"%d" % len(reply.body)))
         octets = b"" if request.method == "HEAD" else reply.body
+        at_once = scope.get("gateway.answer")
+        if at_once is not None and at_once(reply.status, fields, octets, reply.lines):
+            return
+        await send({"type": "http.response.start", "status": reply.status, "headers": fields})
         await send({"type": "http.response.body", "body": octets})
         return
     stream = reply.body
+    start = {"type": "http.response.start", "status": reply.status, "headers": fields}
     try:
         await send(start)
         async for piece in stream:

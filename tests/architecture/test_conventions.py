@@ -68,7 +68,7 @@ THE_OTHER_SIDE = "dev/"  # a provider has codes and grants of its own
 
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "stuff", "base"}
 
-WHERE_ADAPTERS_ARE_CHOSEN = ("app.py", "dev/")
+WHERE_ADAPTERS_ARE_CHOSEN = ("app.py", "dev/", "workers/supervisor.py")
 
 # What a log line, an audit line or an exception text is made with.
 _SAYING = {
@@ -241,12 +241,20 @@ def test_only_the_composition_chooses_an_implementation(module: Module) -> None:
     assert taken == []
 
 
-LISTENERS = {"Changes", "WireEnd"}
-"""Protocols that adapters call: whoever listens implements them, on this side of the ports."""
+def test_every_port_the_composition_asks_for_has_an_implementation() -> None:
+    assert PORTS.keys() >= PARTS
+    assert sorted(PARTS - set().union(*IMPLEMENTATIONS.values())) == []
 
 
-def test_every_port_has_an_implementation() -> None:
-    assert set().union(*IMPLEMENTATIONS.values()) == PORTS.keys() - LISTENERS
+def test_every_other_protocol_of_the_ports_is_spoken_of_by_a_port() -> None:
+    """What a port hands out or is handed: made by its adapter, or by whoever calls it."""
+    spoken_of = {
+        word.id
+        for node in _classes(BY_NAME["ports.py"])
+        for word in ast.walk(node)
+        if isinstance(word, ast.Name) and word.id != node.name
+    }
+    assert sorted(PORTS.keys() - PARTS - spoken_of) == []
 
 
 def test_the_import_contracts_hold() -> None:
@@ -295,7 +303,14 @@ def _implementations() -> dict[str, set[str]]:
     return {name: found for name, found in ports.items() if found}
 
 
+def _parts() -> set[str]:
+    """The ports of which the composition root takes one implementation each."""
+    (parts,) = [node for node in _classes(BY_NAME["app.py"]) if node.name == "Parts"]
+    return {_name(line.annotation) for line in parts.body if isinstance(line, ast.AnnAssign)}
+
+
 PORTS = _ports()
+PARTS = _parts()
 IMPLEMENTATIONS = _implementations()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway import __version__
+from gateway.adapters.metrics import Metrics, SupervisorMetrics
 from gateway.edge.cookies import LOGIN_COOKIE, SESSION_COOKIE
 from gateway.errors import Code
 from gateway.session.model import SessionPolicy
@@ -220,6 +221,22 @@ def test_every_rule_that_is_cited_is_explained() -> None:
     explained = set(re.findall(r"\*\*([A-P]\d{1,2})\*\*", _read("docs/glossary.md")))
     assert len(cited) > 50
     assert sorted(cited - explained) == []
+
+
+def test_every_metric_is_documented_with_its_labels_and_no_other() -> None:
+    documented = dict(
+        re.findall(r"^\| `(gateway_\w+)(?:\{([\w,]+)\})?` \|", OPERATIONS, re.MULTILINE)
+    )
+    counted = {}
+    for registry in (Metrics("1", ()).registry, SupervisorMetrics().registry):
+        for metric, names in registry._collector_to_names.items():
+            name = max((name for name in names if not name.endswith(SUFFIXES)), key=len)
+            counted[name] = ",".join(metric._labelnames)  # type: ignore[attr-defined]
+    assert documented == counted
+
+
+SUFFIXES = ("_created", "_bucket", "_count", "_sum")
+OPERATIONS = _read("docs/operations.md")
 
 
 def test_every_dependency_has_a_reason_and_every_reason_a_dependency() -> None:

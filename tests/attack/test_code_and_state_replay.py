@@ -2,7 +2,11 @@
 
 import asyncio
 
+import pytest
+
 from tests.support.browser import Browser
+from tests.support.clock import TurnableClock
+from tests.support.memory_store import MemoryStore
 from tests.support.world import LOGIN, SESSION, World
 
 
@@ -40,6 +44,23 @@ async def test_a_replay_by_the_person_leads_to_where_they_wanted_to_go() -> None
     assert landed.status == 200
     assert browser.url == "https://app.example/public/page"
     assert world.provider.seen("/token") == 1
+
+
+@pytest.mark.parametrize("ahead", [0, 59])
+async def test_an_attempt_stays_consumed_for_as_long_as_its_state_opens_e3_e4_e18(
+    ahead: float,
+) -> None:
+    """Just before the attempt is over, and with a store whose clock runs ahead of the gateway's."""
+    store_clock = TurnableClock()
+    world = World(store=MemoryStore(store_clock))
+    browser, url = await ready_to_return(world)
+    await browser.load(url, site="cross-site")
+    assert SESSION in browser.cookies
+    world.clock.advance(599)
+    store_clock.advance(599 + ahead)
+    await browser.load(url, site="cross-site")
+    assert world.provider.seen("/token") == 1
+    assert [line["code"] for line in world.audit("login.failed")] == ["state.replayed"]
 
 
 async def test_an_expired_state_restarts_the_login_once_at_its_own_target_e18() -> None:

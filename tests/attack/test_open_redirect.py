@@ -1,5 +1,6 @@
 """Open redirect: nothing from a request names where a browser goes (E13, RFC 9700 4.11)."""
 
+import json
 from pathlib import Path
 from urllib.parse import urlencode, urljoin, urlsplit
 
@@ -117,3 +118,20 @@ async def test_a_target_is_checked_where_it_is_used_however_it_was_sealed_e13(un
         f"https://app.example/bff/login?resume={resume}", site="same-origin"
     )
     assert landed.one("location") == "/"
+
+
+@pytest.mark.parametrize(
+    "unsafe", ["https://evil.example/", "//evil.example", "/\\evil.example", "/bff/login"]
+)
+async def test_the_way_back_from_logout_is_checked_where_it_is_used_e13_j3(unsafe: str) -> None:
+    """As if an older release, with laxer rules, had sealed it."""
+    world = World()
+    state = world.ring.seal_envelope("logout", json.dumps([unsafe, world.clock.now()]).encode())
+    answer = await world.browser().load(f"https://app.example/bff/logged-out?state={state}")
+    assert answer.one("location") in (None, "/")
+    assert 300 <= answer.status < 500
+    assert "evil" not in answer.text
+    # The same with a target that is safe does lead there: it is the target that was refused.
+    state = world.ring.seal_envelope("logout", json.dumps(["/bye", world.clock.now()]).encode())
+    answer = await world.browser().load(f"https://app.example/bff/logged-out?state={state}")
+    assert answer.one("location") == "/bye"

@@ -1,5 +1,7 @@
 """Whoever can write to the store can destroy sessions, but not open, swap or extend one (D10)."""
 
+import pytest
+
 from gateway.ports import StoredRecord
 from tests.support.world import SESSION, World
 
@@ -52,6 +54,37 @@ async def test_a_stranger_entered_in_my_index_is_neither_shown_nor_ended() -> No
     assert [one["current"] for one in listed] == [True]
     await me.fetch("/bff/sessions", "DELETE")
     assert (await stranger.fetch("/bff/session")).json()["authenticated"] is True
+
+
+@pytest.mark.parametrize(("step", "steps"), [(1801, 1), (600, 72)])
+async def test_a_record_kept_beyond_its_deadline_is_over_all_the_same_d4_d5(
+    step: float, steps: int
+) -> None:
+    """The store's own timer is a convenience; idle (once) and absolute end (in use) are sealed."""
+    world = World()
+    browser = await world.logged_in()
+    lookup = world.lookup_of(browser)
+    cookie = browser.cookies[SESSION]
+    record = await world.store.read(lookup)
+    world.clock.advance(step)
+    for _ in range(steps - 1):
+        assert (await browser.fetch("/api/x")).status == 200
+        record = await world.store.read(lookup)
+        world.clock.advance(step)
+    received = len(world.api.received)
+    world.store.plant(lookup, record, kept_for=86400)
+    for kind, value in (("user", "ada"), ("sid", "sid-1")):
+        for name in world.ring.index_names(kind, "https://id.example", value):
+            world.store.enter(name, lookup)
+    browser.cookies[SESSION] = cookie
+    assert (await browser.fetch("/api/x")).status == 401
+    assert (await browser.fetch("/bff/session")).json()["authenticated"] is False
+    assert len(world.api.received) == received
+    # Nor is it shown to its user, or counted among what they end.
+    elsewhere = await world.logged_in()
+    listed = (await elsewhere.fetch("/bff/sessions")).json()["sessions"]
+    assert [one["current"] for one in listed] == [True]
+    assert (await elsewhere.fetch("/bff/sessions", "DELETE")).json() == {"ended": 0}
 
 
 async def test_every_flipped_octet_means_no_session_and_no_error() -> None:

@@ -60,6 +60,40 @@ async def test_another_user_in_the_same_browser_inherits_nothing_d12() -> None:
     assert (await thief.fetch("/bff/session")).json()["authenticated"] is False
 
 
+async def test_another_user_within_seconds_ends_the_first_ones_session_all_the_same_d1_d12() -> (
+    None
+):
+    """Only two logins of one person count as two tabs that log in at once."""
+    world = World()
+    browser = await world.logged_in()
+    old = browser.cookies[SESSION]
+    world.provider.subject = "grace"
+    world.clock.advance(2)
+    await browser.navigate("/bff/login?prompt=login")
+    assert (await browser.fetch("/bff/session")).json()["user"]["sub"] == "grace"
+    thief = world.browser()
+    thief.cookies[SESSION] = old
+    assert (await thief.fetch("/api/x")).status == 401
+    assert world.api.received == []
+
+
+async def test_a_browser_is_known_again_for_as_long_as_its_session_may_live_d1() -> None:
+    """Hours after the first login: the login cookie must still be there to find its session by."""
+    world = World()
+    browser = await world.logged_in()
+    old = browser.cookies[SESSION]
+    for _ in range(42900 // 1100):
+        world.clock.advance(1100)
+        assert (await browser.fetch("/api/x")).status == 200
+    await browser.navigate("/bff/login?prompt=login")
+    assert browser.cookies[SESSION].value != old.value
+    assert len(world.store.live_sessions()) == 1
+    received = len(world.api.received)
+    browser.cookies[SESSION] = old
+    assert (await browser.fetch("/api/x")).status == 401
+    assert len(world.api.received) == received
+
+
 async def test_a_login_cookie_or_a_state_is_no_session_b14() -> None:
     world = World()
     browser = world.browser()

@@ -1,65 +1,17 @@
 """What every `Upstream` keeps to, against a server that counts octets (sections K, L, M)."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
 
 import pytest
 
 from gateway.adapters.http1_upstream.client import Http1Upstream
-from gateway.edge.messages import Body, Fields, Stream, UpstreamRequest
-from gateway.edge.upstream_group import UpstreamGroup, Timeouts, PoolLimits
+from gateway.edge.messages import UpstreamRequest
+from gateway.edge.upstream_group import UpstreamGroup
 from gateway.errors import Code, Unavailable
-from gateway.ports import Upstream, UpstreamAnswer
+from gateway.ports import Upstream
 from tests.support.processes import free_port
 from tests.support.raw_upstream import RawUpstream, raw_upstream
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[RawUpstream]:
-    async with raw_upstream() as upstream:
-        yield upstream
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[Upstream]:
-    adapter = Http1Upstream()
-    yield adapter
-    await adapter.aclose()
-
-
-def request(
-    server: RawUpstream, target: bytes = b"/x", method: str = "GET", fields: Fields = ()
-) -> UpstreamRequest:
-    host = server.origin.removeprefix("http://").encode()
-    return UpstreamRequest(
-        method,
-        UpstreamGroup((server.origin,), Timeouts(1, 1, 1), PoolLimits(max_connections=4, wait=0.3)),
-        target,
-        ((b"host", host), *fields),
-    )
-
-
-async def answered(
-    upstream: Upstream, what: UpstreamRequest, body: Body | None = None
-) -> tuple[int, Fields, bytes]:
-    answer = await upstream.send(what, body)
-    if isinstance(answer.body, bytes):
-        return answer.status, answer.fields, answer.body
-    try:
-        return answer.status, answer.fields, b"".join([piece async for piece in answer.body])
-    finally:
-        await answer.body.aclose()
-
-
-def stream_of(answer: UpstreamAnswer) -> Stream:
-    """The body of an answer that cannot have been there at once."""
-    assert not isinstance(answer.body, bytes)
-    return answer.body
-
-
-async def pieces(*parts: bytes) -> AsyncGenerator[bytes, None]:
-    for part in parts:
-        yield part
+from tests.support.upstream_calls import answered, pieces, request, stream_of
 
 
 @pytest.mark.parametrize(
@@ -172,23 +124,6 @@ async def test_the_answer_begins_before_it_ends(upstream: Upstream, server: RawU
     assert [piece async for piece in body] == [b"last"]
 
 
-async def test_closing_the_body_closes_the_exchange_m14(
-    upstream: Upstream, server: RawUpstream
-) -> None:
-    async def for_ever(writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
-        for _ in range(10_000):
-            writer.write(b"5\r\nagain\r\n")
-            await writer.drain()
-            await asyncio.sleep(0.005)
-
-    server.answer = for_ever
-    answer = await upstream.send(request(server), None)
-    await anext(aiter(stream_of(answer)))
-    await stream_of(answer).aclose()
-    await asyncio.wait_for(server.lost.wait(), 5)
-
-
 async def test_nobody_there_is_said_so_m13(upstream: Upstream) -> None:
     port = free_port()
     what = UpstreamRequest(
@@ -197,18 +132,6 @@ async def test_nobody_there_is_said_so_m13(upstream: Upstream) -> None:
     with pytest.raises(Unavailable) as failure:
         await upstream.send(what, None)
     assert failure.value.code is Code.UPSTREAM_CONNECT
-
-
-async def test_an_answer_that_does_not_come_is_a_timeout_m13(
-    upstream: Upstream, server: RawUpstream
-) -> None:
-    async def mute(writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(5)
-
-    server.answer = mute
-    with pytest.raises(Unavailable) as failure:
-        await upstream.send(request(server), None)
-    assert failure.value.code is Code.UPSTREAM_TIMEOUT
 
 
 @pytest.mark.parametrize(

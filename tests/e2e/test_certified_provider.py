@@ -6,9 +6,10 @@ import urllib.request
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.e2e.conftest import Fleet
+from tests.support.pictures import picture, stay_on_the_hop_page
 
 pytestmark = pytest.mark.e2e
 
@@ -84,6 +85,35 @@ def test_a_person_logs_in_calls_the_api_reloads_and_logs_out(
 def _again(cookie: Any) -> Any:
     kept = ("name", "value", "domain", "path", "secure", "httpOnly", "sameSite")
     return {name: cookie[name] for name in kept}
+
+
+def test_every_page_a_person_may_meet_fits_a_laptop_and_a_phone(page: Page, fleet: Fleet) -> None:
+    """Look at them: `build/screenshots/certified-…`."""
+    home = fleet.homes[0]
+    page.goto(f"{home}/bff/login")
+    page.wait_for_url(f"{fleet.issuer}/**")
+    picture(page, "certified-1-login")
+    page.click("button[value=deny]")
+    page.wait_for_url(f"{home}/bff/callback/**")
+    picture(page, "certified-2-denied")
+    page.locator("a.main").click()
+    page.wait_for_url(f"{fleet.issuer}/**")
+    page.fill("input[name=login]", "ada")
+    stay_on_the_hop_page(page, f"{home}/")
+    page.click("button[value=login]")
+    page.wait_for_url(f"{home}/bff/callback/**")
+    expect(page.get_by_text("One moment")).to_be_visible()
+    picture(page, "certified-3-hop")
+    page.get_by_role("link", name="Continue").click()
+    expect(page.get_by_role("button", name="Log out")).to_be_visible()
+    picture(page, "certified-4-logged-in")
+    fleet.redis.freeze()
+    try:
+        page.goto(f"{home}/api/orders")
+        expect(page.get_by_text("store.unavailable")).to_be_visible()
+    finally:
+        fleet.redis.thaw()
+    picture(page, "certified-5-store-down")
 
 
 def test_two_tabs_both_log_in(page: Page, context: BrowserContext, fleet: Fleet) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.dev.kept_folder import KeptFolder
 from tests.support.processes import ROOT, free_port, gateway_command, running
 from tests.support.world import CLIENT_SECRET, RING_KEY
 
@@ -142,6 +143,34 @@ def test_a_directory_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     done = ask("dev", *ports, "--directory", str(tmp_path / "state"))
     assert done.returncode == 1
     assert "Not started" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "place"),
+    [("--app", "localhost:5173"), ("--app", "./nowhere"), ("--api", "api:3000")],
+)
+def test_a_mistaken_place_is_one_line_with_its_option(
+    tmp_path: Path, option: str, place: str
+) -> None:
+    done = ask("dev", option, place, "--directory", str(tmp_path / "state"))
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"Not started: {option} {place}: ")
+    assert not (tmp_path / "state").exists()
+
+
+def test_another_gateway_on_the_same_directory_and_provider_port_is_one_line(
+    tmp_path: Path,
+) -> None:
+    port = free_port()
+    holder = KeptFolder(tmp_path / f"provider-{port}", 1)
+    options = ("--port", "--api-port", "--admin-port")
+    ports = [word for option in options for word in (option, str(free_port()))]
+    done = ask("dev", *ports, "--provider-port", str(port), "--directory", str(tmp_path))
+    holder.close()
+    assert done.returncode == 1
+    assert "--provider-port" in done.stderr
     assert "Traceback" not in done.stderr
 
 

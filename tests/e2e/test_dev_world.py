@@ -1,7 +1,9 @@
 """`gateway dev` as a person meets it: the sample app in a real browser, on embedded Valkey."""
 
+import contextlib
 import json
 import signal
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.e2e.conftest import DevWorld
+from tests.support.pictures import picture, stay_on_the_hop_page
 from tests.support.processes import Program, free_port, gateway_command, running
 
 pytestmark = pytest.mark.e2e
@@ -76,6 +79,40 @@ def test_the_sample_app_from_login_to_logout(
     assert failures == []
 
 
+def test_every_page_a_person_may_meet_fits_a_laptop_and_a_phone(
+    page: Page, dev_world: DevWorld
+) -> None:
+    """Look at them: `build/screenshots/sample-…`."""
+    page.goto(dev_world.home)
+    expect(page.get_by_role("button", name="Log in").first).to_be_visible()
+    picture(page, "sample-1-welcome")
+    page.get_by_role("button", name="Log in").first.click()
+    page.wait_for_url(f"{dev_world.issuer}/**")
+    picture(page, "sample-2-login")
+    picture(page, "sample-2-login", dark=True)
+    stay_on_the_hop_page(page, f"{dev_world.home}/")
+    page.get_by_role("button", name="Ada Lovelace").click()
+    page.wait_for_url(f"{dev_world.home}/bff/callback/**")
+    expect(page.get_by_text("One moment")).to_be_visible()
+    picture(page, "sample-3-hop")
+    page.get_by_role("link", name="Continue").click()
+    expect(page.get_by_text("Bearer <masked").first).to_be_visible()
+    expect(page.get_by_text("No token found")).to_be_visible()
+    picture(page, "sample-4-logged-in")
+    page.get_by_role("button", name="Read orders").click()
+    page.get_by_role("button", name="Read reports").click()
+    expect(page.get_by_text("scope.insufficient").first).to_be_visible()
+    picture(page, "sample-5-after-calls")
+    picture(page, "sample-5-after-calls", dark=True)
+    page.goto(f"{dev_world.home}/nowhere")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Nothing here")
+    picture(page, "sample-6-no-such-page")
+    page.goto(f"{dev_world.home}/bff/login?return_to=https://evil.example/")
+    expect(page.get_by_text("login.return_to")).to_be_visible()
+    picture(page, "sample-7-error")
+    picture(page, "sample-7-error", dark=True)
+
+
 def test_a_session_ended_elsewhere_is_said_kindly_and_starts_no_loop(
     browser: Browser, page: Page, dev_world: DevWorld
 ) -> None:
@@ -105,6 +142,29 @@ def test_two_tabs_log_in_at_once(page: Page, context: BrowserContext, dev_world:
         expect(tab.get_by_role("button", name="Log out")).to_be_visible()
 
 
+def test_another_person_in_another_tab_is_said(
+    page: Page, context: BrowserContext, dev_world: DevWorld
+) -> None:
+    log_in(page, dev_world)
+    second = context.new_page()
+    second.goto(f"{dev_world.home}/bff/login?prompt=login")
+    second.get_by_role("button", name="Grace Hopper").click()
+    second.wait_for_url(f"{dev_world.home}/**")
+    page.get_by_role("button", name="Read orders").click()
+    expect(page.get_by_text("You are now Grace Hopper")).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Grace")
+
+
+def test_who_refused_a_call_and_how_it_is_written_is_shown(page: Page, dev_world: DevWorld) -> None:
+    log_in(page, dev_world, "Grace Hopper")
+    page.get_by_role("button", name="Read reports").click()
+    expect(page.get_by_text("The gateway did not pass this on")).to_be_visible()
+    page.get_by_role("button", name="Place an order").click()
+    expect(page.get_by_text("The API refused")).to_be_visible()
+    page.get_by_text("This call in code").click()
+    expect(page.get_by_text('await fetch("/api/orders"')).to_be_visible()
+
+
 def test_health_and_metrics_say_what_happened(page: Page, dev_world: DevWorld) -> None:
     log_in(page, dev_world)
     with urllib.request.urlopen(f"{dev_world.admin}/readyz") as answer:  # noqa: S310  loopback
@@ -116,36 +176,92 @@ def test_health_and_metrics_say_what_happened(page: Page, dev_world: DevWorld) -
     assert 'gateway_requests_total{status="2xx"}' in text
 
 
+def bearer(page: Page) -> str:
+    """Call the API and return what it saw of the token: its length and the start of its hash."""
+    status, answer = page.evaluate(
+        """async () => {
+          const answer = await fetch("/api/echo", {headers: {"X-CSRF": "1"}});
+          return [answer.status, await answer.text()];
+        }"""
+    )
+    assert status == 200, answer
+    fields = dict(json.loads(answer)["headers"])
+    return str(fields["authorization"])
+
+
+def until_another(page: Page, old: str) -> str:
+    """Call the API until the gateway has fetched another token."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if (new := bearer(page)) != old:
+            return new
+        time.sleep(0.5)
+    raise AssertionError("no refresh in a minute")
+
+
+@contextlib.contextmanager
+def started(command: list[str], log: Path, ports: list[int]) -> Iterator[Program]:
+    """Run the development world, and end it as a person does."""
+    program = Program(command, log)
+    try:
+        program.wait_until_answering(f"http://127.0.0.1:{ports[3]}/readyz")
+        yield program
+    finally:
+        code = program.stop(signal.SIGINT)
+    assert code == 0
+    assert "Traceback" not in program.output
+    assert "starting it again" not in program.output
+
+
 def test_sessions_survive_a_restart_and_ctrl_c_stops_everything(
     browser: Browser, tmp_path: Path
 ) -> None:
     ports = [free_port() for _ in range(4)]
     options = ("--port", "--provider-port", "--api-port", "--admin-port")
     arguments = [word for pair in zip(options, map(str, ports), strict=True) for word in pair]
-    command = gateway_command("dev", *arguments, "--directory", str(tmp_path / "state"))
-    world = DevWorld(
-        f"http://localhost:{ports[0]}",
-        f"http://127.0.0.1:{ports[1]}",
-        "",
-        None,  # type: ignore[arg-type]  # started below
-    )
+    arguments += ["--directory", str(tmp_path / "state"), "--token-lifetime", "16"]
+    command = gateway_command("dev", *arguments)
+    home, issuer = f"http://localhost:{ports[0]}", f"http://127.0.0.1:{ports[1]}"
     context = browser.new_context()
     page = context.new_page()
-    for turn in ("first", "second"):
-        program = Program(command, tmp_path / turn)
-        try:
-            program.wait_until_answering(f"http://127.0.0.1:{ports[3]}/readyz")
-            if turn == "first":
-                log_in(page, world)
-            else:
-                page.goto(world.home)
-                expect(page.get_by_role("button", name="Log out")).to_be_visible()
-        finally:
-            code = program.stop(signal.SIGINT)
-        assert code == 0
-        assert "Traceback" not in program.output
-        assert "starting it again" not in program.output
+    with started(command, tmp_path / "first", ports) as program:
+        log_in(page, DevWorld(home, issuer, "", program))
+        first = bearer(page)
+    with started(command, tmp_path / "second", ports) as program:
+        page.goto(home)
+        expect(page.get_by_role("button", name="Log out")).to_be_visible()
+        second = until_another(page, until_another(page, first))  # each refresh token works once
+        assert program.output.count("token.refreshed") >= 2
+        # Single sign-on, in another tab: nobody is asked who they are.
+        tab = context.new_page()
+        tab.goto(issuer)
+        expect(tab.get_by_role("heading", name="Logged in as Ada Lovelace")).to_be_visible()
+        tab.goto(f"{home}/bff/login")
+        tab.wait_for_url(f"{home}/")
+        tab.close()
+    with started(command, tmp_path / "third", ports) as program:
+        page.goto(home)
+        assert until_another(page, second) != first
+        page.get_by_role("button", name="Log out").click()
+        expect(page.get_by_role("button", name="Log in").first).to_be_visible()
+        assert page.url.startswith(home)
+        page.goto(issuer)
+        expect(page.get_by_text("Nobody is logged in.")).to_be_visible()
     context.close()
+
+
+def test_a_damaged_state_is_begun_anew_with_a_line_saying_so(tmp_path: Path) -> None:
+    ports = [free_port() for _ in range(4)]
+    options = ("--port", "--provider-port", "--api-port", "--admin-port")
+    arguments = [word for pair in zip(options, map(str, ports), strict=True) for word in pair]
+    memory = tmp_path / "state" / f"provider-{ports[1]}" / "memory.json"
+    memory.parent.mkdir(parents=True)
+    memory.write_text('{"version": 1, "grants": [')
+    command = gateway_command("dev", *arguments, "--directory", str(tmp_path / "state"))
+    with started(command, tmp_path / "log", ports) as program:
+        (line,) = [line for line in program.output.splitlines() if "Begun anew" in line]
+    assert str(memory) in line
+    assert json.loads(memory.read_text())["grants"] == []
 
 
 def test_an_answer_posted_by_the_provider_logs_in_as_well_b4(

@@ -7,7 +7,7 @@ import contextlib
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -39,6 +39,8 @@ class Echo(BaseHTTPRequestHandler):
         if self.path.endswith("/held"):
             self._held()
             return
+        if self.path.endswith("/mute"):
+            assert self.release.wait(20)
         length = int(self.headers.get("content-length") or 0)
         body = self.rfile.read(min(length, 1000))
         self.began.set()
@@ -96,6 +98,17 @@ class Wire:
     @property
     def host(self) -> bytes:
         return b"Host: localhost:%d\r\n" % self.port
+
+    def refusals(self) -> int:
+        """How many requests have been refused, by the audit log."""
+        return self.program.output.count('"request.refused"')
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def read_all(link: socket.socket) -> bytes:
@@ -299,6 +312,51 @@ def test_an_answer_begins_to_arrive_before_it_has_ended(wire: Wire) -> None:
         assert b"last." not in octets
         Echo.release.set()
         assert read_all(link).endswith(b"last.")
+
+
+BAD_SECONDS = [
+    b"garbage\r\n\r\n",
+    b"GET /open/x HTTP/1.1\r\nX-Big: " + b"x" * 70_000 + b"\r\nContent-Length: 4\r\n\r\nbody",
+    (
+        b"POST /open/x HTTP/1.1\r\nUpgrade: h2c\r\nConnection: upgrade\r\n"
+        b"Content-Length: 4\r\n\r\nbody"
+    ),
+]
+
+
+@pytest.mark.parametrize("second", BAD_SECONDS, ids=["garbage", "large", "upgrade"])
+@pytest.mark.parametrize("path", [b"held", b"mute"])
+def test_a_refusal_never_ends_up_in_the_answer_before_it_m12(
+    wire: Wire, path: bytes, second: bytes
+) -> None:
+    """RFC 9112 section 9.3.2: answers leave in order. The last one whole, and then the end."""
+    Echo.release.clear()
+    before, refused = len(Echo.seen), wire.refusals()
+    with wire.connect() as link:
+        link.sendall(b"GET /open/" + path + b" HTTP/1.1\r\n" + wire.host + b"\r\n")
+        wait_until(lambda: len(Echo.seen) > before)
+        link.sendall(second)
+        wait_until(lambda: wire.refusals() > refused)
+        Echo.release.set()
+        octets = read_all(link)
+    assert statuses(octets) == [200]
+    assert octets.endswith(b"first last." if path == b"held" else b"}")
+    assert len(Echo.seen) == before + 1
+
+
+def test_leaving_while_two_requests_are_under_way_leaves_no_trace_m14(wire: Wire) -> None:
+    Echo.gone.clear()
+    before = len(Echo.seen)
+    with wire.connect() as link:
+        request = b"GET /open/%b HTTP/1.1\r\n" + wire.host + b"\r\n"
+        link.sendall(request % b"slow" + request % b"second")
+        assert b"200 OK" in link.recv(65536)
+    assert Echo.gone.wait(5)
+    plain = b"GET /open/x HTTP/1.1\r\n" + wire.host + b"Connection: close\r\n\r\n"
+    assert statuses(wire.say(plain)) == [200]
+    assert not any("second" in line for line in Echo.seen[before:])
+    assert "Traceback" not in wire.program.output
+    assert "ASGI" not in wire.program.output
 
 
 def test_an_upload_begins_to_arrive_before_it_has_ended(wire: Wire) -> None:

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from tests.support.world import World
+import pytest
+
+from tests.support.world import World, settings_of
 
 
 async def test_activity_is_written_at_most_once_a_minute() -> None:
@@ -16,6 +18,19 @@ async def test_activity_is_written_at_most_once_a_minute() -> None:
     world.clock.advance(20)
     await browser.fetch("/api/x")
     assert world.store.writes == writes + 1
+
+
+async def test_a_short_idle_timeout_is_kept_to_the_second_and_use_extends_it_d4() -> None:
+    """A slide may be late by a tenth of the timeout, never by more than the timeout itself."""
+    world = World(settings_of({"session": {"idle_timeout": "1m", "refresh_margin": "10s"}}))
+    browser = await world.logged_in()
+    for _ in range(10):
+        world.clock.advance(30)
+        assert (await browser.fetch("/api/x")).status == 200
+    world.clock.advance(59)
+    assert (await browser.fetch("/bff/session")).json()["authenticated"] is True
+    world.clock.advance(1)
+    assert (await browser.fetch("/api/x")).status == 401
 
 
 async def test_a_session_is_found_by_its_user_and_by_the_providers_own_session_d7() -> None:
@@ -53,6 +68,19 @@ async def test_an_optional_route_serves_everybody_and_knows_who_is_logged_in() -
     world.store.lose_everything()
     assert (await browser.fetch("/maybe/x")).status == 200
     assert world.api.sent(b"authorization") == []
+
+
+@pytest.mark.parametrize("path", ["/api/x", "/maybe/x"])
+async def test_a_call_to_an_api_is_use_of_the_session_whether_it_must_have_one_or_may_a8(
+    path: str,
+) -> None:
+    world = World()
+    browser = await world.logged_in()
+    for _ in range(4):
+        world.clock.advance(1200)
+        assert (await browser.fetch(path)).status == 200
+    assert (await browser.fetch("/bff/session")).json()["idle_expires_in"] == 1800
+    assert len(world.api.sent(b"authorization")) == 1
 
 
 async def test_the_list_tells_both_ends_of_a_session() -> None:

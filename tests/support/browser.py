@@ -2,9 +2,10 @@
 
 Only what the tests need, but that strictly: a cookie whose attributes break its prefix is not kept
 (6265bis section 5.7), a deletion that breaks it deletes nothing, a Strict cookie stays at home when
-any hop of the navigation was cross-site.
+any hop of the navigation was cross-site, and one whose Max-Age is over is not sent any more.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +13,9 @@ from html import unescape
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from gateway.ports import Clock
 from tests.support.asgi import Answer, call, target_of
+from tests.support.clock import TurnableClock
 
 _REFRESH = re.compile(r'http-equiv="refresh" content="0;url=([^"]*)"')
 _MAX_HOPS = 12
@@ -23,15 +26,23 @@ class Cookie:
     value: str
     same_site: str
     host: str
+    expires: float = math.inf  # without Max-Age: as long as this browser is open
 
 
 class Browser:
     """One person's browser, connected to a few origins that are ASGI applications."""
 
-    def __init__(self, origins: Mapping[str, Any], home: str, peer: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        origins: Mapping[str, Any],
+        home: str,
+        peer: str = "127.0.0.1",
+        clock: Clock | None = None,
+    ) -> None:
         self.origins = origins
         self.home = home
         self.peer = peer
+        self.clock = clock or TurnableClock()
         self.cookies: dict[str, Cookie] = {}
         self.seen: list[bytes] = []  # every octet this browser was sent by `home`
         self.visited: list[str] = []
@@ -120,7 +131,7 @@ class Browser:
         host = urlsplit(url).hostname
         pairs = []
         for name, cookie in self.cookies.items():
-            if cookie.host != host:
+            if cookie.host != host or cookie.expires <= self.clock.now():
                 continue
             if site == "cross-site" and cookie.same_site == "strict":
                 continue
@@ -146,7 +157,9 @@ class Browser:
         if given.get("max-age") == "0":
             self.cookies.pop(name, None)
             return
-        self.cookies[name] = Cookie(value, given.get("samesite", "lax").lower(), host)
+        lifetime = float(given["max-age"]) if "max-age" in given else math.inf
+        same_site = given.get("samesite", "lax").lower()
+        self.cookies[name] = Cookie(value, same_site, host, self.clock.now() + lifetime)
 
 
 def _origin(url: str) -> str:

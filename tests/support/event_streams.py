@@ -56,6 +56,7 @@ class Hearer:
 
     async def hang_up(self) -> None:
         self.connection.lost()
+        self.task.cancel()  # as the server does (`gateway/server/exchange.py`)
         await asyncio.wait({self.task}, timeout=5)
 
     def _cut(self) -> None:

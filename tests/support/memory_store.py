@@ -195,9 +195,16 @@ class MemoryStore:
         if count is None:
             self._is_holding = False
 
-    def plant(self, lookup: LookupId, record: StoredRecord) -> None:
-        """Put this record there, as somebody with write access to the store could."""
+    def plant(
+        self, lookup: LookupId, record: StoredRecord, *, kept_for: float | None = None
+    ) -> None:
+        """Put this record there, as somebody with write access to the store could.
+
+        For `kept_for` seconds, or for as long as what lies there now.
+        """
         _, until = self._data.sessions.get(lookup, (None, self._data.clock.now() + 600))
+        if kept_for is not None:
+            until = self._data.clock.now() + kept_for
         self._put(lookup, record, until)
 
     def enter(self, index: IndexName, lookup: LookupId) -> None:

@@ -80,13 +80,13 @@ class FakeProvider:
         path = request.url.removeprefix(self.issuer)
         if scripted := self.answers.get(path):
             return scripted.popleft()
+        if request.url == self._published()["token_endpoint"]:
+            return self._token(request)
         match path:
             case "/.well-known/openid-configuration":
                 return _json(self._published())
             case "/jwks":
                 return _json({"keys": self.jwks})
-            case "/token":
-                return self._token(request)
             case "/userinfo" if self.signed_userinfo is not None:
                 return BackChannelAnswer(200, "application/jwt", self.signed_userinfo.encode())
             case "/userinfo":

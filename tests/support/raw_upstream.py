@@ -1,6 +1,7 @@
 """An upstream that reads octets, remembers them, and answers with octets."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -14,7 +15,10 @@ class RawUpstream:
 
     def __init__(self) -> None:
         self.answer: Answer = OK
+        self.on_body: Callable[[asyncio.StreamReader], Awaitable[None]] | None = None
+        self.reader: asyncio.StreamReader | None = None
         self.heads: list[bytes] = []
+        self.latest: dict[asyncio.StreamWriter, bytes] = {}  # the head that is being answered
         self.bodies: list[bytes] = []
         self.lost = asyncio.Event()  # a client closed its connection
         self.connections = 0
@@ -30,7 +34,11 @@ class RawUpstream:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 self.heads.append(head)
-                self.bodies.append(await _body(head.lower(), reader))
+                self.latest[writer] = head
+                if self.on_body is not None:
+                    await self.on_body(reader)  # instead of reading all of it
+                else:
+                    self.bodies.append(await _body(head.lower(), reader))
                 if isinstance(self.answer, bytes):
                     writer.write(self.answer)
                     await writer.drain()
@@ -57,19 +65,22 @@ async def _body(head: bytes, reader: asyncio.StreamReader) -> bytes:
     if b"transfer-encoding: chunked" not in head:
         return b""
     octets = b""
-    while size := int((await reader.readline()).strip(), 16):
+    while size := int((await reader.readuntil(b"\n")).strip(), 16):
         octets += await reader.readexactly(size)
         await reader.readexactly(2)
-    await reader.readline()
+    await reader.readuntil(b"\n")
     return octets
 
 
 @asynccontextmanager
-async def raw_upstream() -> AsyncIterator[RawUpstream]:
+async def raw_upstream(
+    *, port: int = 0, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[RawUpstream]:
     """Serve on a loopback port for the length of a block."""
     upstream = RawUpstream()
-    server = await asyncio.start_server(upstream._serve, "127.0.0.1", 0)
-    upstream.origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.start_server(upstream._serve, "127.0.0.1", port, ssl=tls)
+    scheme = "http" if tls is None else "https"
+    upstream.origin = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield upstream
     finally:

@@ -142,7 +142,7 @@ class World:
         """A fresh browser that reaches the gateway and every provider."""
         origins: dict[str, Any] = {self.home: (gateway or self.gateway).public}
         origins |= dict(self.providers)
-        return Browser(origins, self.home, peer)
+        return Browser(origins, self.home, peer, self.clock)
 
     async def logged_in(self, provider: str | None = None) -> Browser:
         """A browser that has just logged in."""

@@ -9,6 +9,8 @@ the first, whose body it would deliver as more of the first; interim and HEAD an
 So it is given exactly the head, and then nothing but chunks.
 """
 
+from typing import Any
+
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from gateway.edge.answer_framing import (
@@ -30,6 +32,22 @@ _HTTP_1_1 = b"HTTP/1.1 "
 _HTTP_1_0 = b"HTTP/1.0 "
 
 
+# Heads of answers by their octets. An API under load says the same again and again, Date included,
+# and what was parsed and judged once need not be judged again: it follows from the octets alone.
+_heads: dict[bytes, tuple[int, Fields, int, bool, dict[str, Any]]] = {}
+_MOST_HEADS = 512
+_LONGEST_HEAD = 2048
+
+
+def _keep(head: bytes, judged: tuple[int, Fields, int, bool], reader: "AnswerReader") -> None:
+    status, fields, left, persistent = judged
+    if len(head) > _LONGEST_HEAD or any(name == b"set-cookie" for name, _ in fields):
+        return  # what is somebody's is not kept
+    if len(_heads) >= _MOST_HEADS:
+        del _heads[next(iter(_heads))]
+    _heads[head] = status, fields, left, persistent, reader.known
+
+
 class AnswerReader:
     """Reads one final answer, and drops the interim ones before it (M10).
 
@@ -46,6 +64,7 @@ class AnswerReader:
         "_fields",
         "_head_is_in",
         "_interim",
+        "_is_plain",
         "_left",
         "_parser",
         "_raw",
@@ -54,6 +73,7 @@ class AnswerReader:
         "_upgrade",
         "complete",
         "fields",
+        "known",
         "on_body",
         "persistent",
         "pieces",
@@ -65,6 +85,7 @@ class AnswerReader:
         """`to_head`: the method is HEAD. `upgrade`: a 101 has been asked for."""
         self._to_head = to_head
         self._upgrade = upgrade
+        self._is_plain = not (to_head or upgrade)
         self._raw = b""  # the head as far as it has come, when it did not come at once
         self._interim = 0
         self._left = 0
@@ -78,6 +99,7 @@ class AnswerReader:
         self.complete = False
         self.persistent = False
         self.switched = False
+        self.known: dict[str, Any] = {}  # what others find to follow from the head
 
     def feed(self, octets: bytes) -> None:
         """Read on. Raises MalformedAnswer; what came before it may be taken, nothing after it."""
@@ -111,6 +133,10 @@ class AnswerReader:
     def _read_head(self, octets: bytes) -> bytes:
         """Return what lies behind the head, or nothing when more of it has to come."""
         before = len(self._raw)
+        if not before and not self._interim and self._is_plain:
+            rest = self._read_again(octets)
+            if rest is not None:
+                return rest
         raw = self._raw + octets if before else octets
         end = raw.find(_END_OF_HEAD, before - 3 if before > 3 else 0)  # noqa: PLR2004  it may lie across
         if (len(raw) if end < 0 else end) > MAX_HEAD_OCTETS:
@@ -132,7 +158,19 @@ class AnswerReader:
             raise MalformedAnswer("no status line of HTTP/1.1 or HTTP/1.0")
         self._raw = b""
         self._judge_head(parser.get_status_code(), is_http_1_0=is_http_1_0)
+        if self._left >= 0 and self._is_plain and not (before or self._interim):
+            _keep(raw[: end + 4], (self.status, self.fields, self._left, self.persistent), self)
         return raw[end + 4 :]
+
+    def _read_again(self, octets: bytes) -> bytes | None:
+        """Read a head that has come before, octet by octet; None if it has not."""
+        end = octets.find(_END_OF_HEAD) + len(_END_OF_HEAD)
+        known = _heads.get(octets[:end])
+        if known is None:
+            return None
+        self.status, self.fields, self._left, self.persistent, self.known = known
+        self.complete = not self._left
+        return octets[end:]
 
     def _judge_head(self, status: int, *, is_http_1_0: bool) -> None:
         fields = tuple(self._fields)

@@ -162,7 +162,7 @@ class Connection(asyncio.Protocol):
             self._let_go()
             self._transport.close()
             # TLS says goodbye first, and a server may not listen.
-            self.loop.call_later(_CLOSING, self._transport.abort)
+            self._timer = self.loop.call_later(_CLOSING, self._transport.abort)
 
     def abort(self) -> None:
         """Close at once."""
@@ -204,6 +204,8 @@ class Connection(asyncio.Protocol):
             self._exchange.broke()
         if self.is_open:
             self._let_go()
+        elif self._timer is not None:
+            self._timer.cancel()
 
     def pause_writing(self) -> None:
         """The transport's buffer is full."""

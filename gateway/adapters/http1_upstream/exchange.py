@@ -115,8 +115,8 @@ class Exchange:
         if self.over and self.failure is None:
             pieces = reader.pieces
             body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            return UpstreamAnswer(reader.status, reader.fields, body)
-        return UpstreamAnswer(reader.status, reader.fields, self)
+            return UpstreamAnswer(reader.status, reader.fields, body, reader.known)
+        return UpstreamAnswer(reader.status, reader.fields, self, reader.known)
 
     # -- the body of the answer --------------------------------------------------------------------
 

@@ -67,10 +67,9 @@ class Pool:
 
     def take(self) -> Connection | None:
         """Return an idle connection, if there is one."""
-        oldest = self._loop.time() - self._limits.max_age
         while self._idle:
             connection = self._idle.pop()
-            if connection.born >= oldest and connection.is_usable:
+            if connection.is_usable and not self._is_too_old(connection):
                 return connection
             connection.close()
         return None
@@ -81,10 +80,11 @@ class Pool:
         Raises Unavailable: UPSTREAM_OVERLOADED when the line is full or too slow, UPSTREAM_CONNECT
         when none could be opened, UPSTREAM_TIMEOUT at `until`.
         """
-        if self._closed or len(self._line) >= self._limits.max_waiting:
-            raise Unavailable(Code.UPSTREAM_OVERLOADED, note="too many wait for a connection")
         if fresh and self._idle and self._is_full:
             self._idle[0].close()  # the one that has lain longest makes room
+        waiting = len(self._line) - len(self._dials)
+        if self._closed or (self._is_full and waiting >= self._limits.max_waiting):
+            raise Unavailable(Code.UPSTREAM_OVERLOADED, note="too many wait for a connection")
         turn: asyncio.Future[_Got] = self._loop.create_future()
         self._line[turn] = fresh
         self._open_more()
@@ -120,8 +120,11 @@ class Pool:
 
     def free(self, connection: Connection) -> None:
         """Give a connection to who waits longest, or let it lie."""
-        connection.is_fresh = False
-        self._offer(connection)
+        if self._is_too_old(connection):
+            connection.close()
+        else:
+            connection.is_fresh = False
+            self._offer(connection)
 
     def gone(self, connection: Connection) -> None:
         """Forget a connection, and open another if anybody waits."""
@@ -142,6 +145,9 @@ class Pool:
     @property
     def _is_full(self) -> bool:
         return len(self._all) + len(self._dials) >= self._limits.max_connections
+
+    def _is_too_old(self, connection: Connection) -> bool:
+        return self._loop.time() - connection.born > self._limits.max_age
 
     def _offer(self, connection: Connection) -> None:
         if not connection.is_open:

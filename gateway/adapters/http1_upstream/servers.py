@@ -41,6 +41,7 @@ class Servers:
             Pool(address.origin, partial(dial, address, connect), group.limits)
             for address in addresses
         ]
+        self._only = self._pools[0] if len(self._pools) == 1 else None
         self._turn = 0
         self._checks: Checks | None = None
         if group.health is not None:
@@ -98,34 +99,30 @@ class Servers:
         upgrade: bool = False,
     ) -> Exchange:
         """Return an exchange whose answer has begun; raises what the port says."""
-        pool, connection = self._pools[0], None
         if self._checks is not None:
             self._checks.begin()
-        if len(self._pools) > 1:
-            pool, connection = await self._connected(until, fresh=upgrade)
-        elif not upgrade:
-            connection = pool.take()
+        connection = self._only.take() if self._only is not None and not upgrade else None
         if connection is None:
-            connection = await pool.wait(until, fresh=upgrade)
+            connection = await self._connected(until, fresh=upgrade)
         to_head = request.method == "HEAD"
         exchange = Exchange(connection, self._times, until, to_head=to_head, upgrade=upgrade)
         await exchange.perform(octets, rest)
         if exchange.stale and rest is None and request.method in _REPEATABLE:
-            connection = await pool.wait(until, fresh=True)
+            connection = await self._connected(until, fresh=True)
             exchange = Exchange(connection, self._times, until, to_head=to_head)
             await exchange.perform(octets, None)
         if exchange.failure is not None and not exchange.status:
             raise exchange.failure
         return exchange
 
-    async def _connected(self, until: float, *, fresh: bool) -> tuple[Pool, Connection]:
+    async def _connected(self, until: float, *, fresh: bool) -> Connection:
         """Return a connection to whichever server can be reached."""
         tried: list[Pool] = []
         while True:
             pool = self._choose(tried)
             connection = None if fresh else pool.take()
             try:
-                return pool, connection or await pool.wait(until, fresh=fresh)
+                return connection or await pool.wait(until, fresh=fresh)
             except Unavailable as failure:
                 tried.append(pool)
                 if failure.code is not Code.UPSTREAM_CONNECT or len(tried) == len(self._pools):

@@ -14,15 +14,35 @@ const CALLS = [
   ["Public time", "GET", "/api/public/time"],
 ];
 
+// [what it means from the gateway, what it means from the API]
 const MEANINGS = {
-  401: "Without a login the gateway has no token to add.",
-  403: "The access token lacks a scope for this. That is the API's or the gateway's verdict, not an error.",
-  429: "Too many calls. Please wait a moment.",
-  502: "The API cannot be reached.",
-  503: "Not available just now. Nothing is lost.",
-  504: "The API did not answer in time.",
-  0: "No answer: the gateway cannot be reached.",
+  401: ["Without a login the gateway has no token to add.", "The API does not accept the access token."],
+  403: [
+    "The gateway did not pass this on: the login has no scope for this route.",
+    "The API refused: the access token lacks a scope for this.",
+  ],
+  429: ["Too many calls. Please wait a moment.", "Too many calls. Please wait a moment."],
+  502: ["The API cannot be reached.", "The API could not reach something behind it."],
+  503: ["Not available just now. Nothing is lost.", "The API is not available just now."],
+  504: ["The API did not answer in time.", "Something behind the API did not answer in time."],
 };
+
+function meaning({ status, code, title }) {
+  if (status === 0) return "No answer: the gateway cannot be reached.";
+  const [gateway, api] = MEANINGS[status] ?? [title && `${title}.`, ""];
+  if (code === "") return api;
+  return status >= 500 && title ? `${title}.` : gateway;
+}
+
+// The same call, as another app would write it.
+function inCode(method, path, body) {
+  const lines = [
+    method === "GET" ? null : `  method: "${method}",`,
+    `  headers: { "X-CSRF": "1"${body ? ', "Content-Type": "application/json"' : ""} },`,
+    body ? `  body: JSON.stringify(${JSON.stringify(body)}),` : null,
+  ];
+  return [`const answer = await fetch("${path}", {`, ...lines.filter(Boolean), "});"].join("\n");
+}
 
 /** Return the panel with one button per call. */
 export function callPanel() {
@@ -35,6 +55,7 @@ export function callPanel() {
 async function run(result, method, path, { body, stream } = {}) {
   const line = h("p", { class: "call" }, h("code", {}, `${method} ${path}`));
   const output = h("pre", { tabindex: "0", "aria-label": "Answer" });
+  const source = h("details", {}, h("summary", {}, "This call in code"), h("pre", { class: "code", tabindex: "0" }, inCode(method, path, body)));
   result.replaceChildren(line, h("p", { class: "soft" }, "Waiting …"), output);
   const onChunk = stream ? (text) => { output.textContent = text; } : undefined;
   const answer = await request(method, path, { body, onChunk });
@@ -49,9 +70,10 @@ async function run(result, method, path, { body, stream } = {}) {
   output.textContent = answer.json ? JSON.stringify(answer.json, null, 2) : answer.text;
   const failed = [0, 502, 503, 504].includes(answer.status);
   const when = failed && answer.retryAfter ? ` Try again in ${answer.retryAfter} s.` : "";
-  const meaning = MEANINGS[answer.status];
-  result.replaceChildren(line, ...(meaning ? [h("p", {}, meaning + when)] : []), output);
+  const words = meaning(answer);
+  result.replaceChildren(line, ...(words ? [h("p", {}, words + when)] : []), output);
   if (failed) result.append(button("Try again", () => run(result, method, path, { body, stream }), "main"));
+  result.append(source);
   output.hidden = output.textContent === "";
   settle(answer);
 }
@@ -67,7 +89,7 @@ export function echoPanel() {
   async function ask() {
     const answer = await request("GET", "/api/echo/anything?x=1");
     if (answer.status === 200) place.replaceChildren(...seen(answer.json));
-    else place.replaceChildren(h("p", {}, MEANINGS[answer.status] ?? `The API answered ${answer.status}.`));
+    else place.replaceChildren(h("p", {}, meaning(answer) || `The API answered ${answer.status}.`));
     if (answer.status === 401) session.refused();
     else banners.explain(answer, ask);
   }

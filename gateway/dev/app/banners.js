@@ -26,7 +26,8 @@ export function explain(answer, retry) {
   }
   if ([502, 503, 504].includes(answer.status)) {
     const when = answer.retryAfter ? ` in ${answer.retryAfter} s` : " in a moment";
-    const words = `Something behind the gateway does not answer. Nothing is lost; please try again${when}.`;
+    const what = answer.title || "Something behind the gateway does not answer";
+    const words = `${what}. Nothing is lost; please try again${when}.`;
     show("outage", "warn", words, ["Try again", retry]);
     return true;
   }

@@ -14,6 +14,32 @@ const LOGIN_ERRORS = {
   temporarily_unavailable: "The identity provider is not available just now. Please try again.",
 };
 
+const RECIPES = [
+  ["Who is logged in", `\
+const answer = await fetch("/bff/session", {
+  headers: { "X-CSRF": "1" },
+});
+const { authenticated, user } = await answer.json();`],
+  ["Log in, and come back here", `\
+const here = location.pathname + location.search;
+location.assign(
+  "/bff/login?return_to=" + encodeURIComponent(here),
+);`],
+  ["Call the API", `\
+const answer = await fetch("/api/orders", {
+  headers: { "X-CSRF": "1" },
+});
+// 401: offer the login.
+// 503: try again after Retry-After;
+//      nobody has been logged out.`],
+  ["Log out", `\
+const answer = await fetch("/bff/logout", {
+  method: "POST",
+  headers: { "X-CSRF": "1" },
+});
+location.assign((await answer.json()).redirect_to);`],
+];
+
 const main = document.getElementById("main");
 const me = document.getElementById("me");
 const proof = proofPanel();
@@ -31,8 +57,8 @@ function home() {
   return [
     h("h1", {}, `Hello, ${first}`),
     h("div", { class: "columns" },
-      h("div", { class: "column" }, session.whoPanel(shown), proof, session.clockPanel()),
-      h("div", { class: "column" }, callPanel(), echoPanel(), sessionsPanel())),
+      h("div", { class: "column" }, session.whoPanel(shown), callPanel(), echoPanel()),
+      h("div", { class: "column" }, proof, session.clockPanel(), sessionsPanel())),
   ];
 }
 
@@ -50,17 +76,23 @@ function explanation() {
     h("ol", {},
       h("li", {}, "The gateway sends you to the identity provider, and takes you back here."),
       h("li", {}, "It fetches the tokens itself and seals them in its store."),
-      h("li", {}, "Your browser gets one cookie that no script can read.")));
+      h("li", {}, "Your browser gets one cookie that no script can read.")),
+    h("p", {}, h("a", { href: "/about", "data-link": true }, "The same in your own app")));
 }
 
 function about() {
-  return [h("article", { class: "hero" },
+  return [h("article", { class: "text" },
     h("h1", {}, "About"),
     h("p", {},
       "This address, ", h("code", {}, "/about"), ", exists only inside the app. Reload it: the gateway ",
       "finds no such file and answers with the app itself, which then shows this page (history fallback)."),
     h("p", {}, "There is no build step: a few ES modules, one style sheet, nothing from elsewhere."),
-    h("a", { href: "/", "data-link": true }, "Back to the start"))];
+    h("h2", {}, "The same in your own app"),
+    RECIPES.flatMap(([what, code]) => [h("h3", {}, what), h("pre", { class: "code", tabindex: "0" }, code)]),
+    h("h2", {}, "Your own app in the place of this one"),
+    h("p", {}, "Its development server or its built folder, and your API:"),
+    h("pre", { class: "code", tabindex: "0" }, "gateway dev --app http://localhost:5173 --api http://127.0.0.1:3000"),
+    h("p", {}, h("a", { href: "/", "data-link": true }, "Back to the start")))];
 }
 
 function missing() {

@@ -10,12 +10,28 @@ const EVERY = 15_000; // milliseconds
 let current = null; // the latest answer of /bff/session
 let read = 0; // when it came, by performance.now()
 let timer = 0;
+const health = h("span"); // of the tokens: followed, while the rest of the page stays as it is
 const longest = { idle: 0, absolute: 0 };
 
 /** Go to the login page and come back to where we are. Only ever called by a click. */
 export function logIn() {
   const here = location.pathname + location.search;
   location.assign(`${current?.login_url ?? "/bff/login"}?return_to=${encodeURIComponent(here)}`);
+}
+
+// Another tab logged in as somebody else: this one acts for them from now on, so it has to say so.
+function replaced() {
+  banners.show("session", "warn", `You are now ${nameOf(current.user)}: somebody else logged in, in another tab.`);
+}
+
+function nameOf(user) {
+  return user.name ?? user.preferred_username ?? user.sub;
+}
+
+function showHealth(tokens) {
+  const healthy = tokens === "healthy";
+  health.className = healthy ? "badge good" : "badge warn";
+  health.textContent = healthy ? "healthy" : "degraded: the provider does not answer";
 }
 
 // The session is over: say so, offer a login, never start one by ourselves.
@@ -61,6 +77,8 @@ export async function refresh() {
   read = performance.now();
   if (current.authenticated) {
     banners.hide("session");
+    if (before?.authenticated && before.user.sub !== current.user.sub) replaced();
+    showHealth(current.tokens);
     const left = Math.min(current.idle_expires_in, current.expires_in); // seconds
     again(Math.min(EVERY, Math.max(1, left + 1) * 1000)); // see the end when it comes, never spin
   }
@@ -76,12 +94,11 @@ function again(milliseconds) {
 }
 
 /** Return the panel about the person. */
-export function whoPanel({ user, provider, tokens }) {
-  const name = user.name ?? user.preferred_username ?? user.sub;
+export function whoPanel({ user, provider }) {
+  const name = nameOf(user);
   const letters = name.split(/\s+/).filter(Boolean).map((word) => word[0]);
   const initials = letters.filter((letter) => letter === letter.toUpperCase()).slice(0, 2).join("");
   const groups = (user.groups ?? []).join(", ");
-  const health = tokens === "healthy" ? "healthy" : "degraded: the provider does not answer";
   return card("who", "Who I am",
     h("div", { class: "person" },
       h("span", { class: "face", "aria-hidden": "true" }, initials),
@@ -90,7 +107,7 @@ export function whoPanel({ user, provider, tokens }) {
       ["Subject", h("code", {}, user.sub)],
       groups ? ["Groups", groups] : null,
       ["Provider", provider],
-      ["Tokens", h("span", { class: tokens === "healthy" ? "badge good" : "badge warn" }, health)],
+      ["Tokens", health],
     ].filter(Boolean)));
 }
 

@@ -4,7 +4,7 @@ import { inspectAnswer } from "./proof.js";
 
 /**
  * What became of a request:
- * `{ status, ms, headers, text, json, code, retryAfter }`; status 0 means no answer at all.
+ * `{ status, ms, headers, text, json, code, title, retryAfter }`; status 0 means no answer at all.
  */
 export async function request(method, path, { body, onChunk } = {}) {
   const headers = { "X-CSRF": "1", Accept: "application/json" };
@@ -28,11 +28,13 @@ export async function request(method, path, { body, onChunk } = {}) {
       headers: response.headers,
       text,
       json,
-      code: json?.code ?? json?.error ?? "",
+      // Whose answer it is: the gateway's own have a stable code (docs/errors.md), an API's whatever it likes.
+      code: isProblem(response) ? json?.code ?? "" : "",
+      title: isProblem(response) ? json?.title ?? "" : "",
       retryAfter: Number.parseInt(response.headers.get("Retry-After") ?? "", 10) || 0,
     };
   } catch {
-    return { status: 0, ms: since(), headers: new Headers(), text: "", json: null, code: "", retryAfter: 0 };
+    return { status: 0, ms: since(), headers: new Headers(), text: "", json: null, code: "", title: "", retryAfter: 0 };
   }
 }
 
@@ -45,6 +47,10 @@ async function read(response, onChunk) {
     onChunk(text);
   }
   return text;
+}
+
+function isProblem(response) {
+  return /^application\/problem\+json\b/.test(response.headers.get("Content-Type") ?? "");
 }
 
 function parse(response, text) {

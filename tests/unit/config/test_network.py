@@ -80,10 +80,17 @@ def test_an_admin_listener_on_the_network_is_a_warning() -> None:
     assert warnings({"admin.host": "localhost"}) == []
 
 
-def test_a_number_of_workers_that_has_no_effect_is_a_warning() -> None:
-    assert warnings({"listen.workers": 4}) == ["listen.workers"]
-    assert warnings({"listen.workers": "auto"}) == []
-    assert warnings({"listen.workers": 1}) == []
+@pytest.mark.parametrize("workers", ["auto", 1, 2, 256])
+def test_a_number_of_workers_is_nothing_to_warn_of(workers: object) -> None:
+    assert warnings({"listen.workers": workers}) == []
+    assert settings({"listen.workers": workers}).listen.workers == (
+        0 if workers == "auto" else workers
+    )
+
+
+def test_by_default_a_gateway_that_stops_accepts_nobody_any_more() -> None:
+    assert settings().listen.drain_delay == 0.0
+    assert settings({"listen.drain_delay": "15s"}).listen.drain_delay == 15.0
 
 
 def test_further_hosts_are_kept_in_lower_case() -> None:

@@ -1,11 +1,12 @@
 """The development world's configuration: whatever is put into it, it is the one that loads."""
 
+import socket
 from pathlib import Path
 
 import pytest
 
 from gateway import config
-from gateway.dev import world
+from gateway.dev import places, world
 from gateway.edge.routes import ToStatic, ToUpstream
 from gateway.settings import Settings
 
@@ -84,9 +85,68 @@ def test_an_address_that_is_none_is_a_finding_and_never_another_setting(
 
 def test_the_secrets_of_a_machine_are_kept_and_read_by_nobody_else(tmp_path: Path) -> None:
     state = tmp_path / "state"
-    world.prepare(state, PORTS)
+    world.prepare(state, PORTS).kept.close()
     before = {name: (state / name).read_bytes() for name in ("key", "client-secret")}
     world.prepare(state, PORTS)
     for name, octets in before.items():
         assert (state / name).read_bytes() == octets
         assert (state / name).stat().st_mode & 0o077 == 0
+
+
+def test_an_api_of_ones_own_needs_no_port_for_the_sample(tmp_path: Path) -> None:
+    ports = world.Ports(8080, 9400, None, 9090)
+    assert [option for option, _ in ports.options()] == ["port", "provider-port", "admin-port"]
+    prepared = world.prepare(tmp_path / "state", ports, api="http://127.0.0.1:9500")
+    settings, findings = config.check(prepared.config_file, {})
+    assert settings is not None, config.render(findings)
+
+
+def test_on_port_80_the_origin_is_written_as_browsers_write_it(tmp_path: Path) -> None:
+    prepared = world.prepare(tmp_path / "state", world.Ports(80, 9400, 9500, 9090))
+    settings, _ = config.check(prepared.config_file, {})
+    assert settings is not None
+    assert str(settings.public_origin) == "http://localhost"
+    (client,) = prepared.provider.settings.clients
+    assert client.redirect_uris == ("http://localhost/bff/callback/dev",)
+
+
+def test_the_lifetime_of_tokens_can_be_chosen(tmp_path: Path) -> None:
+    prepared = world.prepare(tmp_path / "state", PORTS, token_lifetime=20)
+    assert prepared.provider.settings.access_token_lifetime == 20
+
+
+# -- the places of a person's own app and API ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("app", "api", "named"),
+    [
+        ("localhost:5173", "", "http://localhost:5173"),
+        ("127.0.0.1:5173/app", "", "http://127.0.0.1:5173/app"),
+        ("./no/such/folder", "", "build the app first"),
+        ("", "localhost:3000", "--api localhost:3000"),
+        ("", "3000", "--api 3000"),
+        ("", "ftp://localhost", "--api ftp://localhost"),
+    ],
+)
+def test_a_mistaken_place_is_told_by_its_option(app: str, api: str, named: str) -> None:
+    (mistake,) = places.mistakes(app, api)
+    assert named in mistake
+    assert ("--app" if app else "--api") in mistake
+
+
+def test_good_places_are_no_mistakes(tmp_path: Path) -> None:
+    assert places.mistakes("", "") == []
+    assert places.mistakes(str(tmp_path), "http://127.0.0.1:3000") == []
+    assert places.mistakes("https://localhost:5173", "https://api.example") == []
+
+
+def test_what_does_not_answer_yet_is_named(tmp_path: Path) -> None:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        assert places.silent(address, address) == [f"--app {address}", f"--api {address}"]
+        listening.listen()
+        assert places.silent(address, address) == []
+    assert places.silent(str(tmp_path), "") == []
+    assert places.silent("http://127.0.0.1:99999/", "") == ["--app http://127.0.0.1:99999/"]

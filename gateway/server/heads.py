@@ -1,0 +1,47 @@
+"""Heads of requests that came before, octet by octet: what was parsed once is not parsed again.
+
+A page asks again and again with the very same octets, cookie included. Parsing and judging them is
+a function of the octets alone, so the result is kept; anything that differs in one octet, has a
+body, or did not come in one piece goes the long way.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+MOST_HEADS = 1024
+LONGEST_HEAD = 4096
+"""Octets. Together with `MOST_HEADS` the bound of what strangers can have us remember."""
+
+_END = b"\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """An acceptable head without a body behind it.
+
+    `scope` holds the part of the ASGI scope that follows from the octets. Its member
+    `gateway.same_octets` is a place where an application may keep what follows from them, too.
+    """
+
+    scope: dict[str, Any] = field(repr=False)  # cookies among it
+
+
+def is_whole(octets: bytes) -> bool:
+    """Whether the octets end where their first head ends, and are few enough to be kept."""
+    return len(octets) <= LONGEST_HEAD and octets.find(_END) == len(octets) - len(_END)
+
+
+class Heads:
+    """The heads that came last; the oldest goes first, however often it comes."""
+
+    __slots__ = ("_by_octets", "find")
+
+    def __init__(self) -> None:
+        self._by_octets: dict[bytes, Head] = {}
+        self.find = self._by_octets.get
+
+    def keep(self, octets: bytes, head: Head) -> None:
+        """Remember a head."""
+        if len(self._by_octets) >= MOST_HEADS:
+            del self._by_octets[next(iter(self._by_octets))]
+        self._by_octets[octets] = head

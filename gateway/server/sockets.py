@@ -1,0 +1,125 @@
+"""Listening sockets: bound once, shared by every worker, never closed while anybody serves.
+
+On Linux a port has one socket for each worker (SO_REUSEPORT), and the kernel deals connections out
+evenly. All of them stay open in the supervisor, so what waits in the queue of a worker that died
+is lost to nobody: its successor takes it, or a `Neighbourhood` before that.
+"""
+
+import asyncio
+import select
+import socket
+import sys
+from collections.abc import Callable, Iterable, Sequence
+
+BACKLOG = 2048
+"""Connections that may wait for one socket."""
+
+_LOOK_EVERY = 0.05  # seconds, at the other workers' sockets
+_DEALS = sys.platform == "linux"  # elsewhere the last socket gets everything: workers share one
+
+Factory = Callable[[], asyncio.BaseProtocol]
+"""Makes the protocol of one connection."""
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a listening socket; raises `OSError` with the address in its text."""
+    (listening,) = _bound(host, port, 1)
+    return listening
+
+
+def bind_for(workers: int, host: str, port: int) -> list[socket.socket]:
+    """Return the sockets of a port that this many workers serve; raises `OSError` as `bind`."""
+    return _bound(host, port, workers if _DEALS else 1)
+
+
+def grow(sockets: list[socket.socket], workers: int) -> None:
+    """Open more sockets of the same port, if so many workers need more; raises `OSError`."""
+    if not _DEALS:
+        return
+    host, port = sockets[0].getsockname()[:2]
+    while len(sockets) < workers:
+        sockets.append(_opened(host, port, shared=True))
+        _listen(sockets[-1])
+
+
+def _bound(host: str, port: int, count: int) -> list[socket.socket]:
+    sockets: list[socket.socket] = []
+    try:
+        # The first one finds out that nobody else is there: another gateway of this user could
+        # share the port as well, and would take half of the connections.
+        sockets.append(_opened(host, port, shared=False))
+        if _DEALS:
+            sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        port = sockets[0].getsockname()[1]
+        while len(sockets) < count:
+            sockets.append(_opened(host, port, shared=True))
+        for one in sockets:
+            _listen(one)
+    except OSError as failure:
+        for one in sockets:
+            one.close()
+        raise OSError(
+            failure.errno, f"cannot listen on {host}:{port}: {failure.strerror}"
+        ) from None
+    return sockets
+
+
+def _opened(host: str, port: int, *, shared: bool) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    opened = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        opened.bind((host, port))
+    except OSError:
+        opened.close()
+        raise
+    return opened
+
+
+def _listen(bound: socket.socket) -> None:
+    bound.listen(BACKLOG)
+    bound.setblocking(False)  # noqa: FBT003  the socket module's own signature
+
+
+def share(sockets: Sequence[socket.socket], seat: int, workers: int) -> list[socket.socket]:
+    """Return the sockets at which the worker on this seat accepts; every socket has a worker."""
+    return list(sockets[seat % len(sockets) :: workers])
+
+
+class Neighbourhood:
+    """Takes connections that wait too long for another worker: one that died, or is stuck."""
+
+    def __init__(self, sockets: Iterable[socket.socket], factory: Factory) -> None:
+        self._sockets = {one.fileno(): one for one in sockets}
+        self._factory = factory
+        self._poll = select.poll()
+        for number in self._sockets:
+            self._poll.register(number, select.POLLIN)
+
+    async def watch(self) -> None:
+        """Look at the others' doors for ever; whoever stands there at two looks is let in."""
+        waiting: set[int] = set()
+        while self._sockets:
+            await asyncio.sleep(_LOOK_EVERY)
+            found = {number for number, _ in self._poll.poll(0)}
+            for number in found & waiting:
+                await accept_waiting([self._sockets[number]], self._factory)
+            waiting = found
+
+
+async def accept_waiting(sockets: Iterable[socket.socket], factory: Factory) -> int:
+    """Accept every connection that waits now; return how many there were."""
+    loop = asyncio.get_running_loop()
+    accepted = 0
+    for listening in sockets:
+        for _ in range(BACKLOG):  # more cannot wait; who comes later is somebody else's
+            try:
+                connection, _ = listening.accept()
+            except OSError:  # nobody waits, or the one who did has gone
+                break
+            connection.setblocking(False)  # noqa: FBT003  the socket module's own signature
+            await loop.connect_accepted_socket(factory, connection)
+            accepted += 1
+    return accepted

@@ -1,0 +1,54 @@
+"""What the supervisor decides, as pure functions."""
+
+from collections.abc import Collection
+from itertools import count
+from math import ceil
+
+from gateway.settings import Settings
+
+STEADY_AFTER = 1.0
+"""Seconds a worker must have served for its death not to look like a failed start."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds
+
+
+def cores(processors: int, quota: str) -> int:
+    """Return how many cores there are to use.
+
+    `processors` are those we may run on; `quota` is the control group's `cpu.max`, microseconds
+    per period, as in `150000 100000` (a core and a half, counted as two) or `max 100000`.
+    """
+    allowed, _, period = quota.strip().partition(" ")
+    if allowed.isdigit() and period.isdigit() and int(period) > 0:
+        processors = min(processors, ceil(int(allowed) / int(period)))
+    return max(processors, 1)
+
+
+def pause_before_restart(early_deaths: int) -> float:
+    """Return the seconds to wait when so many workers on one seat died early, one after another."""
+    if early_deaths == 0:
+        return 0.0
+    return float(min(_FIRST_PAUSE * 2 ** min(early_deaths - 1, 16), _LONGEST_PAUSE))
+
+
+def lowest_free(taken: Collection[int]) -> int:
+    """Return a number for a worker: no two that live have the same, and they stay small."""
+    return next(number for number in count() if number not in taken)
+
+
+def kept_until_restart(old: Settings, new: Settings) -> tuple[str, ...]:
+    """Return the keys that differ and take effect at the next start only."""
+    differ = {
+        "listen.host": old.listen.host != new.listen.host,
+        "listen.port": old.listen.port != new.listen.port,
+        "admin.host": old.admin.host != new.admin.host,
+        "admin.port": old.admin.port != new.admin.port,
+        "store.url": not is_same_embedded_store(old, new),
+    }
+    return tuple(key for key, differs in differ.items() if differs)
+
+
+def is_same_embedded_store(old: Settings, new: Settings) -> bool:
+    """Whether both want the same private server, or none."""
+    one, other = old.embedded_store, new.embedded_store
+    return (one and one.directory) == (other and other.directory)

@@ -1,0 +1,112 @@
+"""One worker: it serves browsers, answers its supervisor, and ends when it is told to or alone."""
+
+import asyncio
+import logging
+import signal
+import socket
+from contextlib import suppress
+from dataclasses import dataclass
+
+from gateway import app, server
+from gateway.adapters.audit_log import configure_logging, shared_stream
+from gateway.adapters.redis_store import StoreSettings
+from gateway.errors import Misconfigured, Unavailable
+from gateway.settings import Settings
+from gateway.workers.channel import Channel, Message
+
+_log = logging.getLogger("gateway.workers")
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What a worker is to do. It accepts at `doors`, and helps out at the `neighbours`'."""
+
+    number: int
+    settings: Settings
+    store: StoreSettings
+    doors: tuple[socket.socket, ...]
+    neighbours: tuple[socket.socket, ...]
+
+
+def work(assignment: Assignment, supervisor: socket.socket) -> int:
+    """Be a worker; return the process's exit code."""
+    settings = assignment.settings
+    configure_logging(
+        settings.log.level,
+        shared_stream(1),
+        readable=app.is_readable(settings),
+        worker=assignment.number,
+    )
+    with asyncio.Runner(loop_factory=server.loop_factory()) as runner:
+        return runner.run(_work(assignment, supervisor))
+
+
+async def _work(assignment: Assignment, supervisor: socket.socket) -> int:
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    channel = await Channel.over(supervisor)
+    try:
+        await _serve(assignment, channel, told)
+    except Misconfigured as failure:
+        channel.send(event="failed", why="; ".join(failure.findings))
+    except Exception as failure:  # noqa: BLE001  a bug: told to the supervisor, which replaces us
+        _log.exception("this worker could not go on")
+        channel.send(event="failed", why=type(failure).__name__)
+    else:
+        return 0
+    await channel.flush()
+    return 1
+
+
+async def _serve(assignment: Assignment, channel: Channel, told: asyncio.Event) -> None:
+    settings = assignment.settings
+    audit = app.audit_log(settings, shared_stream(1), assignment.number)
+    async with app.opened(settings, assignment.store, audit, announce=False) as gateway:
+        attending = asyncio.create_task(_attend(channel, gateway, told))
+        channel.send(event="ready")
+        listener = server.Listener(
+            gateway.public, list(assignment.doors), list(assignment.neighbours)
+        )
+        await server.serve(
+            [listener],
+            limits=settings.limits,
+            refused=gateway.refused,
+            until=told,
+        )
+        attending.cancel()
+        with suppress(asyncio.CancelledError):
+            await attending
+
+
+async def _attend(channel: Channel, gateway: app.Gateway, told: asyncio.Event) -> None:
+    """Answer the supervisor's questions; without a supervisor there is nothing to work for."""
+    answering: set[asyncio.Task[None]] = set()
+    while (message := await channel.receive()) is not None:
+        # A question about the store takes its time, and the next one must not wait for it.
+        task = asyncio.create_task(_answer(message, channel, gateway))
+        answering.add(task)
+        task.add_done_callback(answering.discard)
+    if not told.is_set():
+        _log.warning("the supervisor is gone; this worker finishes what it has begun, and ends")
+        told.set()
+
+
+async def _answer(message: Message, channel: Channel, gateway: app.Gateway) -> None:
+    match message.get("ask"):
+        case "metrics":
+            answer = gateway.exposition().decode()
+        case "health":
+            answer = await _health(gateway)
+        case _:
+            return
+    channel.send(id=message["id"], answer=answer)
+
+
+async def _health(gateway: app.Gateway) -> str:
+    """Return "" when sessions can be served, else the code of what is in the way."""
+    try:
+        await gateway.ping()
+    except Unavailable as failure:
+        return failure.code.value
+    return ""
