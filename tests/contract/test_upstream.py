@@ -195,40 +195,6 @@ async def test_an_interim_answer_is_not_the_answer_m10(
     assert fields == ((b"content-length", b"2"),)
 
 
-async def test_a_full_pool_is_said_so_and_recovers(upstream: Upstream, server: RawUpstream) -> None:
-    async def hold(writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n")
-        await writer.drain()
-        await server.lost.wait()
-
-    server.answer = hold
-    held = [await upstream.send(request(server), None) for _ in range(4)]
-    with pytest.raises(Unavailable) as failure:
-        await upstream.send(request(server), None)
-    assert failure.value.code is Code.UPSTREAM_OVERLOADED
-    for answer in held:
-        await stream_of(answer).aclose()
-    server.answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
-    assert (await answered(upstream, request(server)))[0] == 200
-
-
-async def test_callers_who_leave_take_no_connection_with_them_f17(
-    upstream: Upstream, server: RawUpstream
-) -> None:
-    async def later(writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(0.02)
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
-
-    server.answer = later
-    for number in range(120):
-        call = asyncio.create_task(answered(upstream, request(server)))
-        await asyncio.sleep(0.0005 * (number % 50))
-        call.cancel()
-        await asyncio.gather(call, return_exceptions=True)
-    for _ in range(5):
-        assert (await answered(upstream, request(server)))[0] == 200
-
-
 async def test_a_proxy_named_in_the_environment_never_sees_a_token_k8(
     server: RawUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from math import inf
 from typing import Protocol, cast
 
@@ -192,9 +193,12 @@ class Connection(asyncio.Protocol):
             self.abort()
 
     def eof_received(self) -> None:
-        """End in order: over TLS, only when the server has said so (close_notify)."""
+        """Tell the exchange whether the server has ended the connection, or anybody else."""
         if self._exchange is not None:
-            self._exchange.ended()
+            if self._has_said_goodbye():
+                self._exchange.ended()
+            else:
+                self._exchange.broke()
         if self.is_open:
             self._let_go()
 
@@ -236,6 +240,19 @@ class Connection(asyncio.Protocol):
             self._exchange.timed_out()
         else:
             self.close()  # nobody wanted it for long enough
+
+    def _has_said_goodbye(self) -> bool:
+        """Whether an end over TLS is the server's own (close_notify): TCP's anyone can forge.
+
+        uvloop does not call `eof_received` otherwise; asyncio does.
+        """
+        tls = self._transport.get_extra_info("ssl_object")
+        if tls is None:
+            return True
+        try:
+            return not tls.read(1)
+        except ssl.SSLError:  # it would wait for more
+            return False
 
     def _let_go(self) -> None:
         self.is_open = False
