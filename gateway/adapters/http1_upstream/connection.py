@@ -6,6 +6,8 @@ import ssl
 from math import inf
 from typing import Protocol, cast
 
+from gateway.adapters.http1_upstream.answer_heads import AnswerHeads
+
 HIGH_WATER = 65536
 """Octets the transport buffers before we stop writing; the kernel's own buffers come on top."""
 
@@ -39,6 +41,8 @@ class Carried(Protocol):
 class Home(Protocol):
     """Where a connection belongs."""
 
+    heads: AnswerHeads
+
     def free(self, connection: "Connection") -> None:
         """It has done its exchange and may carry another."""
         ...
@@ -68,6 +72,7 @@ class Connection(asyncio.Protocol):
         "_timer",
         "_transport",
         "born",
+        "heads",
         "is_fresh",
         "is_open",
         "loop",
@@ -75,6 +80,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, home: Home, loop: asyncio.AbstractEventLoop) -> None:
         self._home = home
+        self.heads = home.heads
         self.loop = loop
         self._transport: asyncio.Transport
         self._exchange: Carried | None = None

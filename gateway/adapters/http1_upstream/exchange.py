@@ -67,7 +67,7 @@ class Exchange:
         self._times = times
         self._idle = inf if times.idle is None else times.idle
         self._until = until
-        self._reader = AnswerReader(to_head=to_head, upgrade=upgrade)
+        self._reader = AnswerReader(to_head=to_head, upgrade=upgrade, heads=connection.heads)
         self._may_return = not upgrade
         self._answered: asyncio.Future[None] = loop.create_future()
         self._wanted: asyncio.Future[None] | None = None  # the body's reader waits
