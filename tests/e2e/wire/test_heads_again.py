@@ -140,6 +140,8 @@ async def test_strangers_do_not_decide_how_much_is_kept() -> None:
 
 
 async def session_octets(world: World) -> bytes:
+    world.api.pieces = (b"ok",)
+    world.api.fields = ((b"content-type", b"text/plain"), (b"content-length", b"2"))
     browser = await world.logged_in()
     cookie = f"Cookie: {SESSION}={browser.cookies[SESSION].value}"
     return f"GET /api/x HTTP/1.1\r\nHost: app.example\r\nX-CSRF: 1\r\n{cookie}\r\n\r\n".encode()
