@@ -1,6 +1,7 @@
 """One connection to one server: it carries one exchange after another, never two at once."""
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from math import inf
@@ -185,7 +186,7 @@ class Connection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=HIGH_WATER)
         self.is_open = True
         plain = transport.get_extra_info("socket")
-        if plain is not None:
+        with contextlib.suppress(OSError):  # the server may have gone already
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             for name, value in _PROBES:
                 if hasattr(socket, name):  # macOS calls the first one otherwise

@@ -122,7 +122,7 @@ class Pool:
 
     def free(self, connection: Connection) -> None:
         """Give a connection to who waits longest, or let it lie."""
-        if self._is_too_old(connection):
+        if self._line and self._is_too_old(connection):
             connection.close()
         else:
             connection.is_fresh = False
