@@ -353,11 +353,12 @@ async def test_two_hundred_at_once(gateway: OpenGateway, upstream: Upstream) -> 
         await asyncio.gather(*map(one, range(200)))
 
 
-async def test_a_stopping_gateway_says_goodbye(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_stopping_gateway_says_goodbye(tmp_path: Path, workers: int) -> None:
     port = free_port()
     routes = {"/ws/": {"upstream": f"http://127.0.0.1:{port}/", "websocket": True}}
     async with serving(port) as upstream:
-        with open_gateway(tmp_path, routes) as gateway:
+        with open_gateway(tmp_path, routes, workers=workers) as gateway:
             async with opening(gateway) as client:
                 await client.send("hello")
                 assert await client.recv() == "hello"

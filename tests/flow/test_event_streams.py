@@ -27,7 +27,6 @@ async def log_out(world: World) -> None:
     """End every session, as an administrator could, and let it be told."""
     for lookup in list(world.store.live_sessions()):
         await world.store.end(lookup, [])
-        world.gateway.live.changed(lookup)
     await asyncio.sleep(0)
 
 

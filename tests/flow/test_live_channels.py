@@ -90,22 +90,21 @@ async def test_a_providers_verdict_at_a_refresh_ends_them_h10() -> None:
     await ended(here, there)
 
 
-async def test_a_session_ended_by_another_process_is_found_when_it_is_told() -> None:
+async def test_a_session_ended_by_another_process_ends_them_here_j16() -> None:
     world = World(replicas=2)
     browser, here, there = await opened(world)
     other = world.browser(world.gateways[1])
     other.cookies = dict(browser.cookies)
-    lookup = world.lookup_of(browser)
     await other.fetch("/bff/logout", "POST")
-    world.gateway.live.changed(lookup)
     await ended(here, there)
 
 
 async def test_a_store_that_was_emptied_ends_them_when_the_link_is_made_anew() -> None:
     world = World()
     _, here, there = await opened(world)
+    world.store.cut()
     world.store.lose_everything()
-    world.gateway.live.changed(None)
+    world.store.mend()
     await ended(here, there)
 
 
@@ -123,8 +122,8 @@ async def test_a_session_that_ended_while_the_api_was_asked_is_noticed() -> None
     api = LiveApi(world)
     await connected(browser, api)
     here, there = await connected(browser, api)
-    lookup = world.lookup_of(browser)
-    await world.store.end(lookup, [])  # nobody is told
+    world.store.cut()  # nobody is told
+    await world.store.end(world.lookup_of(browser), [])
     await settle(world)
     await ended(here, there)
 

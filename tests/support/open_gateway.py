@@ -33,13 +33,13 @@ class OpenGateway:
 
 @contextlib.contextmanager
 def open_gateway(
-    folder: Path, routes: dict[str, dict[str, Any]], **more: Any
+    folder: Path, routes: dict[str, dict[str, Any]], *, workers: int = 1, **more: Any
 ) -> Iterator[OpenGateway]:
     """Run a gateway whose routes are public: path and what else is said about each."""
     port, admin = free_port(), free_port()
     settings = {
         "public_origin": f"http://localhost:{port}",
-        "listen": {"host": "127.0.0.1", "port": port, "workers": 1},
+        "listen": {"host": "127.0.0.1", "port": port, "workers": workers},
         "admin": {"host": "127.0.0.1", "port": admin},
         "store": {"url": "embedded:store"},
         "keys": [{"id": "k", "secret": {"env": "RING_KEY"}}],
@@ -62,4 +62,5 @@ def open_gateway(
     command = gateway_command("run", "-c", str(file))
     with running(command, folder / "log", environ) as program:
         program.wait_until_answering(f"http://127.0.0.1:{admin}/readyz")
+        program.wait_for("listening on")
         yield OpenGateway(port, admin, program)
