@@ -22,7 +22,7 @@ class Counted(Protocol):
     """A connection, HTTP or not any more, as the sweep sees it."""
 
     deadline: float  # when somebody is overdue; infinity when nobody is
-    stalled: bool  # whether octets wait for a client that does not take them
+    watched: bool  # whether every sweep has to look: something is stopped, either way
 
     def check(self, now: float) -> None:
         """Act on what is overdue."""
@@ -45,11 +45,12 @@ class Clients:
     a sweep, and never early.
     """
 
-    def __init__(self, limits: Limits, refused: OnRefusal, *, most: int) -> None:
-        """`most` is how many may be connected; at most `limits.max_connections`."""
+    def __init__(self, limits: Limits, refused: OnRefusal, *, most: int, spare: int) -> None:
+        """`most` may be connected; up to `spare` above them are told that they are too many."""
         self.limits = limits
         self.refused = refused
         self.most = most
+        self.spare = spare
         self.now = time.monotonic()
         self.draining = False
         self.connections: set[Counted] = set()
@@ -74,7 +75,7 @@ class Clients:
         if self._ticks % self._every and not self.draining:
             return
         for connection in tuple(self.connections):
-            if connection.deadline <= now or connection.stalled:
+            if connection.deadline <= now or connection.watched:
                 connection.check(now)
 
     def drain(self) -> None:

@@ -4,8 +4,11 @@ One deadline at a time, for the one thing that is awaited; a coarse sweep over a
 looks at it (`clients.py`), so that no request costs a timer.
 """
 
+import contextlib
 import logging
 import math
+import socket
+import struct
 from enum import Enum, auto
 from typing import Any
 
@@ -28,6 +31,10 @@ LEAVE = 1.0
 """Seconds for which a connection must have been idle to be closed at once by a shutdown."""
 
 
+_TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)
+_HUNG_UP = (7, 8)  # TCP_CLOSE and TCP_CLOSE_WAIT, the first octet of Linux's struct tcp_info
+
+
 class Phase(Enum):
     """What a connection waits for."""
 
@@ -45,7 +52,7 @@ class TimedConnection(HttpToolsProtocol):
     phase = Phase.HEAD
     deaf = False  # whatever comes is not read any more
     deadline = math.inf
-    stalled = False
+    watched = False
 
     _stall: Stall | None = None
     _discarded = 0
@@ -68,14 +75,32 @@ class TimedConnection(HttpToolsProtocol):
                 _log.info("connection cut: its client took nothing of what was written to it")
                 self.abort()
                 return
-        if self.deadline > now:
-            return
-        if self.flow.read_paused and self.phase in (Phase.HEAD, Phase.BODY):
+        if self.flow.read_paused and self.phase is not Phase.END and self._has_hung_up():
+            self.abort()
+        elif self.deadline > now:
+            self.watched = self._stall is not None or self.flow.read_paused
+        elif self.flow.read_paused and self.phase in (Phase.HEAD, Phase.BODY):
             self.deadline = now + 1.0  # it is we who do not read
         elif self.phase is Phase.END:
             self._give_up(now)
         else:
             self.overdue(now)
+
+    def _has_hung_up(self) -> bool:
+        """Whether the client's end came while nothing is read, which is how one would notice (M14).
+
+        The kernel knows; where it does not tell (outside Linux) a hang-up is noticed when reading
+        goes on.
+        """
+        if _TCP_INFO is None:
+            return False
+        try:
+            told = self.transport.get_extra_info("socket").getsockopt(
+                socket.IPPROTO_TCP, _TCP_INFO, 1
+            )
+        except (OSError, AttributeError):  # the socket has gone
+            return True
+        return told[0] in _HUNG_UP
 
     def overdue(self, now: float) -> None:
         """Act on what the client owes."""
@@ -90,12 +115,17 @@ class TimedConnection(HttpToolsProtocol):
         """The client has taken enough."""
         super().resume_writing()
         if not self.transport.is_closing():
-            self._stall, self.stalled = None, False
+            self._stall = None
 
     def _watch_writing(self) -> None:
         if self._stall is None:
             self._stall = Stall(self.transport.get_write_buffer_size(), self.clients.now)
-            self.stalled = True
+            self.watched = True
+
+    def pause_reading(self) -> None:
+        """Read no more for now: somebody lags behind, or has to be answered first."""
+        self.flow.pause_reading()
+        self.watched = True
 
     def resume_reading(self) -> None:
         """Read on, if there is still something to read from."""
@@ -106,13 +136,7 @@ class TimedConnection(HttpToolsProtocol):
         """Drop what comes after the last word; more than a little of it is not even read."""
         self._discarded += len(data)
         if self._discarded > DISCARDED:
-            self.flow.pause_reading()
-
-    def close(self) -> None:
-        """Close as soon as the client has taken what is written; the client owes us nothing."""
-        self.deaf, self.deadline = True, math.inf
-        self.transport.close()
-        self._watch_writing()
+            self.pause_reading()
 
     def linger(self) -> None:
         """Say that we are done, and let a client that still sends read the answer first.
@@ -141,4 +165,12 @@ class TimedConnection(HttpToolsProtocol):
 
     def abort(self) -> None:
         """Close at once."""
+        self.transport.abort()
+
+    def reset(self) -> None:
+        """Close so that whatever was sent looks broken, even an answer that only a close ends."""
+        with contextlib.suppress(OSError, AttributeError):  # the socket may be gone already
+            self.transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )
         self.transport.abort()

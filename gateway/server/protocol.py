@@ -29,9 +29,6 @@ from gateway.web.connection import Connection
 MOST_QUEUED = 32
 """Requests that may wait behind the one under way; after the last the connection is closed."""
 
-SPARE = 64
-"""Connections above the limit that are told so; those above even this are just closed."""
-
 _SMALL = 65536
 """Octets of a body that nobody wants, for which it is worth keeping the connection."""
 
@@ -50,10 +47,10 @@ class HardenedProtocol(ReadingConnection):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Expect a request, or turn the client away when there are too many."""
         super().connection_made(transport)
-        self.connection = Connection(transport.abort, self._switch)
+        self.connection = Connection(self.reset, self._switch)
         self.await_in(Phase.HEAD, self.clients.limits.header_timeout)
         above = len(self.connections) - self.clients.most
-        if above > SPARE:
+        if above > self.clients.spare:
             self.deaf = True
             transport.abort()
         elif above > 0:
@@ -62,7 +59,7 @@ class HardenedProtocol(ReadingConnection):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  whatever the cause
         """Cancel the requests under way on this connection."""
         self.connections.discard(self)
-        self.deadline, self.stalled = math.inf, False
+        self.deadline, self.watched = math.inf, False
         for exchange in (self._under_way, *self._queue):
             if exchange is not None:
                 exchange.lost()
@@ -79,7 +76,7 @@ class HardenedProtocol(ReadingConnection):
             self._start(exchange)
             return
         self._queue.append(exchange)
-        self.flow.pause_reading()  # until this one is the only one
+        self.pause_reading()  # until this one is the only one
         if len(self._queue) == MOST_QUEUED:
             exchange.keep_alive = False  # so that the rest is not read at all
 

@@ -24,7 +24,7 @@ _log = logging.getLogger("gateway.server")
 _LINE = 64  # octets of a request line besides its target
 _SIZE_LINE = 16  # octets around a chunk: its size, two line ends
 _WHITE = (b" ", b"\t")
-_METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}(?: |\Z)")
+_UNKNOWN_METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64} [!-~]+ HTTP/1\.[01]\r")
 
 
 class Stop(Exception):
@@ -129,7 +129,11 @@ class ReadingConnection(TimedConnection):
             self.abort()
         elif self._fields_complete:
             self._bad_body("The body is not well-formed.")
-        elif isinstance(failure, httptools.HttpParserInvalidMethodError) and _METHOD.match(data):
+        elif (
+            isinstance(failure, httptools.HttpParserInvalidMethodError)
+            and self._head_octets == len(data)  # the request began where the piece did
+            and _UNKNOWN_METHOD.match(data)
+        ):
             self.refuse(Refused(Code.METHOD_NOT_IMPLEMENTED))
         else:
             self.refuse(Refused(Code.REQUEST_MALFORMED, "This is not well-formed HTTP/1.1."))
@@ -150,7 +154,7 @@ class ReadingConnection(TimedConnection):
         """Hold octets behind a request for an upgrade until it is answered (a bounded amount)."""
         self.behind = (self.behind or b"") + data
         if len(self.behind) > HIGH_WATER:
-            self.flow.pause_reading()
+            self.pause_reading()
 
     # The parser's callbacks.
 
@@ -260,7 +264,7 @@ class ReadingConnection(TimedConnection):
         if self.transport.is_closing() or self.deaf:
             return
         if self.flow.read_paused:
-            self.flow.resume_reading()
+            self.resume_reading()
             self._body_goes_on()
         elif self.phase is Phase.ANSWER:
             self._body_goes_on()
@@ -275,7 +279,7 @@ class ReadingConnection(TimedConnection):
             return
         self._beside_body -= len(body)
         if not self.newest.feed(body):
-            self.flow.pause_reading()
+            self.pause_reading()
         if self.phase is not Phase.REST:
             self._body_goes_on()
 

@@ -22,7 +22,7 @@ class SocketWire(asyncio.Protocol):
     them.
     """
 
-    __slots__ = ("_clients", "_early", "_end", "_paused", "_stall", "_transport", "stalled")
+    __slots__ = ("_clients", "_early", "_end", "_paused", "_stall", "_transport", "watched")
 
     deadline = math.inf  # the deadlines of HTTP hold no longer
 
@@ -37,7 +37,7 @@ class SocketWire(asyncio.Protocol):
         self._end: WireEnd | None = None
         self._paused = False
         self._stall: Stall | None = None
-        self.stalled = False
+        self.watched = False
         clients.connections.add(self)
         if transport.is_closing():
             self.connection_lost(None)  # too late: `attach` will say so
@@ -79,7 +79,7 @@ class SocketWire(asyncio.Protocol):
         """Send what is buffered, then close; `lost` follows, at the latest after `write_idle`."""
         if self._transport is not None:
             self._stall = Stall(self._transport.get_write_buffer_size(), self._clients.now)
-            self.stalled = True
+            self.watched = True
             self._transport.close()
 
     def check(self, now: float) -> None:
