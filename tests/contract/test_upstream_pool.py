@@ -152,12 +152,13 @@ async def test_a_full_pool_recovers(upstream: Http1Upstream, server: RawUpstream
         await asyncio.sleep(2)
 
     server.answer = hold
-    held = [await upstream.send(request(server), None) for _ in range(4)]
-    assert await failure_of(upstream, request(server)) is Code.UPSTREAM_OVERLOADED
+    group = limited(server, PoolLimits(max_connections=4, wait=0.3))
+    held = [await upstream.send(request(group), None) for _ in range(4)]
+    assert await failure_of(upstream, request(group)) is Code.UPSTREAM_OVERLOADED
     for answer in held:
         await stream_of(answer).aclose()
     server.answer = OK
-    assert (await answered(upstream, request(server)))[0] == 200
+    assert (await answered(upstream, request(group)))[0] == 200
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])

@@ -88,8 +88,8 @@ class Pool:
         turn: asyncio.Future[_Got] = self._loop.create_future()
         self._line[turn] = fresh
         self._open_more()
-        leave_at = min(self._loop.time() + self._limits.wait, until)
-        timer = self._loop.call_at(leave_at, self._waited, turn, until)
+        patience = self._loop.time() + self._limits.wait
+        timer = self._loop.call_at(min(patience, until), self._waited, turn, patience, until)
         try:
             got = await turn
         except BaseException:
@@ -196,14 +196,14 @@ class Pool:
             self._all.add(got)
             self._offer(got)
 
-    def _waited(self, turn: asyncio.Future[_Got], until: float) -> None:
+    def _waited(self, turn: asyncio.Future[_Got], patience: float, until: float) -> None:
         """Say that it has taken too long, unless a connection is being opened for this turn."""
         if turn.done():
             return
-        if self._loop.time() >= until:
+        if until <= patience:
             self._serve(turn, Unavailable(Code.UPSTREAM_TIMEOUT, note="waiting for a connection"))
         elif turn in islice(self._line, len(self._dials)):
             if until < inf:
-                self._loop.call_at(until, self._waited, turn, until)
+                self._loop.call_at(until, self._waited, turn, inf, until)
         else:
             self._serve(turn, Unavailable(Code.UPSTREAM_OVERLOADED, note="no free connection"))
