@@ -1,7 +1,8 @@
 """The connections to one server: so many and no more, first come, first served.
 
 Whoever finds no idle connection waits in line. Connections are opened for the line, not for one
-caller: who leaves it (a browser hung up, F17) leaves nothing behind but a connection for the next.
+caller: who leaves it, because a browser hung up, leaves nothing behind but a connection for the
+next.
 """
 
 import asyncio
@@ -163,7 +164,8 @@ class Pool:
                 return
         connection.is_fresh = False
         self._idle.append(connection)
-        connection.set_deadline(self._loop.time() + self._limits.keepalive)
+        rest = min(self._limits.keepalive, connection.rest)
+        connection.set_deadline(self._loop.time() + rest)
 
     def _serve(self, turn: asyncio.Future[_Got], got: _Got) -> None:
         del self._line[turn]
