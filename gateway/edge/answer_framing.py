@@ -5,6 +5,9 @@ whose end two readers could see in two places is refused, for the second reader 
 that gets another user's octets (M1–M4, M9).
 """
 
+import re
+from math import inf
+
 from gateway.edge.messages import Fields
 
 CHUNKED = -1
@@ -19,6 +22,8 @@ _OF_INTEREST = frozenset({b"content-length", b"transfer-encoding", b"connection"
 _WITHOUT_BODY = frozenset({204, 304})
 _FIRST_FINAL = 200
 _STATUSES = range(100, 600)
+_KEPT_FOR = re.compile(rb"(?:^|[,; \t])timeout=\"?([0-9]{1,6})", re.IGNORECASE)
+_ON_THE_WAY = 1.0  # seconds in which a request may cross with the server's goodbye
 _MOST_DIGITS = 18  # below 2**63, so that nobody's integer overflows
 _TEXT = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])  # RFC 9112 section 4
 
@@ -75,6 +80,19 @@ def media_type(fields: Fields) -> bytes:
         if name == b"content-type":
             return value.partition(b";")[0].strip().lower()
     return b""
+
+
+def announced_rest(fields: Fields) -> float:
+    """Return for how many seconds a connection may lie idle, by the server's own word.
+
+    A request that meets a server about to close is lost, and a POST is not sent again: so less than
+    the server says (`Keep-Alive: timeout=5` is what many send). Infinity when it says nothing.
+    """
+    for name, value in fields:
+        if name == b"keep-alive":
+            kept = _KEPT_FOR.search(value)
+            return max(0.0, int(kept[1]) - _ON_THE_WAY) if kept else inf
+    return inf
 
 
 def _octets(length: bytes | None, coding: bytes | None, *, is_http_1_0: bool) -> int:

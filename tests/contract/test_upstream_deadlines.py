@@ -194,9 +194,9 @@ async def test_a_stalled_upstream_uses_up_its_own_connections_only_f19(
 
     server.answer = mute
     async with raw_upstream() as well:
-        stuck = [
-            asyncio.create_task(ask(upstream, on(Timeouts(1, 1, 1), server))) for _ in range(20)
-        ]
+        limits = PoolLimits(max_connections=4, wait=0.3)
+        group = replace(on(Timeouts(1, 1, 1), server), limits=limits)
+        stuck = [asyncio.create_task(ask(upstream, group)) for _ in range(20)]
         await asyncio.sleep(0.05)
         for _ in range(20):
             found = await asyncio.wait_for(answered(upstream, request(well)), 0.9)

@@ -102,6 +102,18 @@ async def test_a_connection_lies_idle_no_longer_than_it_may(
     assert upstream.states()[0].idle == 1
 
 
+async def test_a_connection_lies_idle_no_longer_than_its_server_says(
+    upstream: Http1Upstream, server: RawUpstream
+) -> None:
+    server.answer = b"HTTP/1.1 200 OK\r\nkeep-alive: timeout=1\r\ncontent-length: 0\r\n\r\n"
+    await answered(upstream, request(server))
+    await asyncio.wait_for(server.lost.wait(), 5)  # by us: the server itself never closes
+    server.answer = OK
+    await answered(upstream, request(server, method="POST"))
+    await answered(upstream, request(server, method="POST"))
+    assert server.connections == 2
+
+
 async def test_a_connection_grows_no_older_than_it_may(
     upstream: Http1Upstream, server: RawUpstream
 ) -> None:
@@ -152,12 +164,13 @@ async def test_a_full_pool_recovers(upstream: Http1Upstream, server: RawUpstream
         await asyncio.sleep(2)
 
     server.answer = hold
-    held = [await upstream.send(request(server), None) for _ in range(4)]
-    assert await failure_of(upstream, request(server)) is Code.UPSTREAM_OVERLOADED
+    group = limited(server, PoolLimits(max_connections=4, wait=0.3))
+    held = [await upstream.send(request(group), None) for _ in range(4)]
+    assert await failure_of(upstream, request(group)) is Code.UPSTREAM_OVERLOADED
     for answer in held:
         await stream_of(answer).aclose()
     server.answer = OK
-    assert (await answered(upstream, request(server)))[0] == 200
+    assert (await answered(upstream, request(group)))[0] == 200
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.adapters.http1_upstream.client import Http1Upstream
-from gateway.edge.upstream_group import UpstreamGroup, UpstreamTls
+from gateway.edge.upstream_group import Timeouts, UpstreamGroup, UpstreamTls
 from gateway.errors import Code, Misconfigured
 from gateway.ports import Upstream
 from tests.support.certificates import Certificates, make_certificates
@@ -185,7 +185,8 @@ def test_files_that_cannot_be_used_are_found_at_the_start(
 async def test_plain_http_where_tls_was_meant_is_no_connection(
     upstream: Upstream, server: RawUpstream
 ) -> None:
-    group = of(server.origin.replace("http:", "https:"), terms=GROUP)
+    terms = replace(GROUP, timeouts=Timeouts(0.5, 5, 5))
+    group = of(server.origin.replace("http:", "https:"), terms=terms)
     assert await failure_of(upstream, request(group)) is Code.UPSTREAM_CONNECT
 
 

@@ -26,7 +26,7 @@ class End:
     """A listener that remembers, and can be waited for."""
 
     def __init__(self) -> None:
-        self.octets = b""
+        self.octets = bytearray()
         self.losses = 0
         self.flow: list[bool] = []
         self.news = asyncio.Event()

@@ -9,8 +9,8 @@ from gateway.errors import Code, Unavailable
 from gateway.ports import Upstream, UpstreamAnswer
 from tests.support.raw_upstream import RawUpstream
 
-GROUP = UpstreamGroup(("http://unset",), Timeouts(1, 1, 1), PoolLimits(max_connections=4, wait=0.3))
-"""Terms short enough for tests; `of` fills in the servers."""
+GROUP = UpstreamGroup(("http://unset",), Timeouts(5, 5, 5), PoolLimits(max_connections=4, wait=5))
+"""Terms patient enough for a busy machine; `of` fills in the servers."""
 
 
 def of(*servers: RawUpstream | str, terms: UpstreamGroup = GROUP) -> UpstreamGroup:

@@ -77,6 +77,7 @@ class Connection(asyncio.Protocol):
         "is_fresh",
         "is_open",
         "loop",
+        "rest",
     )
 
     def __init__(self, home: Home, loop: asyncio.AbstractEventLoop) -> None:
@@ -92,6 +93,7 @@ class Connection(asyncio.Protocol):
         self.born = loop.time()
         self.is_open = False
         self.is_fresh = True  # nothing has been sent, and it has not lain idle
+        self.rest = inf  # for how long the server lets it lie idle, in seconds
 
     # -- for the exchange ------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from gateway.adapters.http1_upstream.answer_reader import AnswerReader
 from gateway.adapters.http1_upstream.connection import Connection
 from gateway.adapters.http1_upstream.request_body import RequestBody
 from gateway.adapters.http1_upstream.upgraded import UpgradedWire
-from gateway.edge.answer_framing import MalformedAnswer, media_type
+from gateway.edge.answer_framing import MalformedAnswer, announced_rest, media_type
 from gateway.edge.upstream_group import Timeouts
 from gateway.errors import Code, Unavailable
 from gateway.ports import UpstreamAnswer
@@ -255,6 +255,7 @@ class Exchange:
         connection = self._connection
         if self._is_paused:
             connection.resume()
+        connection.rest = announced_rest(self._reader.fields)
         # An answer to half a request is an answer, but the connection has come out of step (M16).
         is_in_step = self._is_sent and not connection.has_unsent and self._may_return
         connection.finished(reusable=is_in_step and self._reader.persistent)

@@ -1,7 +1,8 @@
 """The connections to one server: so many and no more, first come, first served.
 
 Whoever finds no idle connection waits in line. Connections are opened for the line, not for one
-caller: who leaves it (a browser hung up, F17) leaves nothing behind but a connection for the next.
+caller: who leaves it, because a browser hung up, leaves nothing behind but a connection for the
+next.
 """
 
 import asyncio
@@ -90,8 +91,8 @@ class Pool:
         turn: asyncio.Future[_Got] = self._loop.create_future()
         self._line[turn] = fresh
         self._open_more()
-        leave_at = min(self._loop.time() + self._limits.wait, until)
-        timer = self._loop.call_at(leave_at, self._waited, turn, until)
+        patience = self._loop.time() + self._limits.wait
+        timer = self._loop.call_at(min(patience, until), self._waited, turn, patience, until)
         try:
             got = await turn
         except BaseException:
@@ -165,7 +166,8 @@ class Pool:
                 return
         connection.is_fresh = False
         self._idle.append(connection)
-        connection.set_deadline(self._loop.time() + self._limits.keepalive)
+        rest = min(self._limits.keepalive, connection.rest)
+        connection.set_deadline(self._loop.time() + rest)
 
     def _serve(self, turn: asyncio.Future[_Got], got: _Got) -> None:
         del self._line[turn]
@@ -198,14 +200,14 @@ class Pool:
             self._all.add(got)
             self._offer(got)
 
-    def _waited(self, turn: asyncio.Future[_Got], until: float) -> None:
+    def _waited(self, turn: asyncio.Future[_Got], patience: float, until: float) -> None:
         """Say that it has taken too long, unless a connection is being opened for this turn."""
         if turn.done():
             return
-        if self._loop.time() >= until:
+        if until <= patience:
             self._serve(turn, Unavailable(Code.UPSTREAM_TIMEOUT, note="waiting for a connection"))
         elif turn in islice(self._line, len(self._dials)):
             if until < inf:
-                self._loop.call_at(until, self._waited, turn, until)
+                self._loop.call_at(until, self._waited, turn, inf, until)
         else:
             self._serve(turn, Unavailable(Code.UPSTREAM_OVERLOADED, note="no free connection"))

@@ -1,11 +1,14 @@
 """Where an answer ends, as a table of RFC 9112 section 6.3 (M1–M4, M9)."""
 
+from math import inf
+
 import pytest
 
 from gateway.edge.answer_framing import (
     CHUNKED,
     UNTIL_CLOSE,
     MalformedAnswer,
+    announced_rest,
     answer_framing,
     check_reason,
     media_type,
@@ -148,3 +151,25 @@ def test_every_other_reason_phrase_will_do(reason: bytes) -> None:
 def test_a_media_type_has_no_case_and_no_parameters(value: bytes, media: bytes) -> None:
     assert media_type(((b"x", b"y"), (b"content-type", value))) == media
     assert media_type(()) == b""
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (b"timeout=5", 4),
+        (b"timeout=5, max=1000", 4),
+        (b"max=1000, timeout=72", 71),
+        (b"Timeout=5", 4),
+        (b'timeout="5"', 4),
+        (b"timeout=1", 0),
+        (b"timeout=0", 0),
+        (b"timeout=999999999", 999998),
+        (b"timeout=x", inf),
+        (b"max=5", inf),
+        (b"xtimeout=5", inf),
+        (b"", inf),
+    ],
+)
+def test_a_server_says_how_long_it_keeps_a_connection(value: bytes, seconds: float) -> None:
+    assert announced_rest(((b"x", b"y"), (b"keep-alive", value))) == seconds
+    assert announced_rest(()) == inf
