@@ -69,6 +69,11 @@ class IdToken(Secret[str]):
 
 
 @final
+class UserInfoToken(Secret[str]):
+    """A signed UserInfo answer (OpenID Connect Core section 5.3.2)."""
+
+
+@final
 class AuthorizationCodeValue(Secret[str]):
     """The `code` of an authorization response (RFC 6749 section 4.1.2)."""
 

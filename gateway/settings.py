@@ -6,13 +6,12 @@ Only `gateway/config` makes a `Settings`, so one that exists has been checked.
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from ipaddress import ip_address
 
 from gateway.adapters.provider_http import BackChannelSettings
 from gateway.adapters.redis_store import StoreSettings
 from gateway.edge.cookies import CookiePolicy
 from gateway.edge.forwarded import ForwardedPolicy
-from gateway.edge.host import PublicOrigin
+from gateway.edge.host import PublicOrigin, is_loopback
 from gateway.edge.routes import Route
 from gateway.oidc.client import Client
 from gateway.secret import StoreUrl
@@ -45,11 +44,8 @@ class AdminListen:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can reach it; of other names only DNS knows."""
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host.lower() == "localhost"
+        """Whether only this machine can reach it."""
+        return is_loopback(self.host)
 
 
 @dataclass(frozen=True, slots=True)

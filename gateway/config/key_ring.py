@@ -80,6 +80,8 @@ def weakness(written: bytes, key: bytes) -> str | None:
     for text in (written.lower(), key.lower()):
         if any(word in text for word in _WORDS):
             return f"contains a word that guessers try first; {_HOW}"
+    if key == written and key.isascii() and re.search(rb"[ ,;]", key):
+        return f"reads like a sentence, which is easier to guess than it looks; {_HOW}"
     if _repeats(key) or _counts(key):
         return f"follows a pattern; {_HOW}"
     if len(set(key)) < FEWEST_DISTINCT:

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from socket import gethostname
 
 from gateway.config.document import Basics
 from gateway.config.findings import Path, Report
 from gateway.config.sections import AdminSection, ListenSection
 from gateway.edge.forwarded import ForwardedPolicy
-from gateway.edge.host import PublicOrigin, parse_public_origin
+from gateway.edge.host import PublicOrigin, is_loopback, parse_public_origin
 from gateway.settings import AdminListen, Listen
 
 # The largest networks a proxy may stand in: 10.0.0.0/8, and fc00::/7 for unique local addresses.
@@ -51,7 +52,7 @@ def build_admin(section: AdminSection, listen: Listen, report: Report) -> AdminL
     _check_address(section.host, path, report)
     if section.port == listen.port:
         report.error(("admin", "port"), "must differ from listen.port")
-    if not _is_loopback(section.host):
+    if not is_loopback(section.host):
         report.warn(
             path,
             "is not a loopback address, and this listener asks nobody for a password; make sure "
@@ -129,8 +130,11 @@ class Place:
 def own_places(origin: PublicOrigin, listen: Listen, admin: AdminListen) -> tuple[Place, ...]:
     """Return every place at which the gateway itself answers (K9)."""
     further = [parse_public_origin(f"https://{host}") for host in listen.accepted_hosts]
+    ports = {origin.port, 80, 443}  # http to our own name comes back to us as a redirect
+    here = [Place(gethostname(), listen.port)] if _is_here(listen.host) else []
     return (
-        Place(origin.host, origin.port),
+        *(Place(origin.host, port) for port in sorted(ports)),
+        *here,
         Place(listen.host, listen.port),
         Place(admin.host, admin.port),
         *(Place(one.host, one.port) for one in further),
@@ -151,13 +155,6 @@ def _spelled(host: str) -> str:
     return host.lower() if address is None else address.compressed
 
 
-def _is_loopback(host: str) -> bool:
-    if host.lower() == "localhost" or host.lower().endswith(".localhost"):
-        return True
-    address = _address(host)
-    return address is not None and address.is_loopback
-
-
 def _is_here(host: str) -> bool:
     # A listener on 0.0.0.0 answers at every address of this machine, loopback included.
-    return _is_loopback(host) or _spelled(host) in ("0.0.0.0", "::")  # noqa: S104  compared, not bound
+    return is_loopback(host) or _spelled(host) in ("0.0.0.0", "::")  # noqa: S104  compared, not bound

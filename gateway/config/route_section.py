@@ -21,8 +21,9 @@ _LATER = "is not available in this version; use user or none"
 MethodName = Annotated[
     str,
     Choice(
-        ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"),
+        ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
         {
+            "options": "OPTIONS is answered by the gateway itself: there is one origin, no CORS",
             "trace": "TRACE would show an upstream's view of the token; it is never passed on",
             "connect": "CONNECT would open a tunnel; it is never passed on",
         },

@@ -134,18 +134,23 @@ def _configuration(ports: Ports, app: str, api: str) -> str:
     package = resources.files("gateway.dev")
     text = package.joinpath("gateway.yaml").read_text("utf-8")
     if app.startswith(("http://", "https://")):
-        place = f"upstream: {json.dumps(app)}\n    token: none"
+        place = f"upstream: {_quoted(app)}\n    token: none"
     else:
         folder = Path(app).absolute() if app else package.joinpath("app")
-        place = f"static: {json.dumps(str(folder))}"
+        place = f"static: {_quoted(str(folder))}"
     values = {
         "gateway": str(ports.gateway),
         "provider": str(ports.provider),
         "admin": str(ports.admin),
-        "api": json.dumps(api.rstrip("/"))[1:-1],  # stands in quotes there
+        "api": _quoted(api.rstrip("/"))[1:-1],  # stands in quotes there
         "app": place,
     }
     return _PLACE.sub(lambda place: values[place[1]], text)
+
+
+def _quoted(text: str) -> str:
+    """Return the text as a YAML scalar that is nothing but text."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _kept_secret(path: Path) -> str:

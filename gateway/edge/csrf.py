@@ -42,7 +42,7 @@ def refuse_cross_site(request: BrowserRequest, origin: PublicOrigin, guard: Guar
         _require_navigation(request)
         return
     site = _own_site(request)
-    _require_own_origin(request, str(origin).encode(), site)
+    _require_own_origin(request, origin.wire, site)
     if request.only(b"x-csrf") == b"1":
         return
     if site is not None and _browser_sent_it_by_itself(request):

@@ -13,13 +13,15 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from gateway.edge.host import PublicOrigin
-from gateway.edge.messages import BrowserRequest, Field, Fields
+from gateway.edge.messages import BrowserRequest, Fields
 
 UNKNOWN = "unknown"
 """The address of a peer on a unix socket (RFC 7239 section 6.2)."""
 
 MAX_HOPS = 32
 """Listed proxies believed in one chain; a longer chain is a loop or a forgery."""
+
+_LONGEST_LIST = 4096  # octets of either field; thirty-two addresses take less than two thousand
 
 # An address as proxies write it: bare, with a port, or an IPv6 address in brackets. Bounded, since
 # addresses are remembered below.
@@ -43,8 +45,7 @@ class ForwardedPolicy:
 
     def trusts(self, peer: str) -> bool:
         """Whether the socket's peer is a listed proxy, whose fields about others are believed."""
-        hop = _read(peer.partition("%")[0])
-        return hop is not None and _is_trusted(hop, self)
+        return bool(self.trusted) and _trusted_peer(peer, self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def client_address(request: BrowserRequest, policy: ForwardedPolicy) -> str:
 
     A malformed entry ends the walk at the last address that a trusted proxy vouched for (N2).
     """
-    return _hops(request, policy)[0]
+    return _hops(request.peer, policy, *_said(request, policy))[0]
 
 
 def forwarded_fields(
@@ -69,38 +70,58 @@ def forwarded_fields(
     `address` is what `client_address` said. The chain begins there: what stands to its left was
     written by the client and is not repeated. Scheme and host come from configuration.
     """
-    chain = ", ".join((address, *_hops(request, policy)[1:]))
+    hops = _hops(request.peer, policy, *_said(request, policy))
+    return _lines((address, *hops[1:]), origin.scheme, origin.authority)
+
+
+@lru_cache(maxsize=4096)
+def _lines(chain: tuple[str, ...], scheme: str, authority: str) -> Fields:
+    address = chain[0]
     node = f'"[{address}]"' if ":" in address else address  # RFC 7239 section 6
-    proto, host, pairs = _about(origin)
-    return (
-        (b"x-forwarded-for", chain.encode("ascii")),
-        proto,
-        host,
-        (b"forwarded", f"for={node};{pairs}".encode("ascii")),
-    )
-
-
-@lru_cache(maxsize=8)
-def _about(origin: PublicOrigin) -> tuple[Field, Field, str]:
-    """Return what is said about our side of every request."""
-    authority = origin.authority
     # RFC 7239 section 4: a colon or a bracket is not allowed in a token.
     quoted = authority if _TOKEN.fullmatch(authority) else f'"{authority}"'
     return (
-        (b"x-forwarded-proto", origin.scheme.encode("ascii")),
+        (b"x-forwarded-for", ", ".join(chain).encode("ascii")),
+        (b"x-forwarded-proto", scheme.encode("ascii")),
         (b"x-forwarded-host", authority.encode("ascii")),
-        f"host={quoted};proto={origin.scheme}",
+        (b"forwarded", f"for={node};host={quoted};proto={scheme}".encode("ascii")),
     )
 
 
-def _hops(request: BrowserRequest, policy: ForwardedPolicy) -> tuple[str, ...]:
+def _said(request: BrowserRequest, policy: ForwardedPolicy) -> tuple[bytes, bytes]:
+    """Return X-Forwarded-For and Forwarded as far as the peer is believed.
+
+    Repeated lines are one list (RFC 9110 section 5.3); each proxy adds on the right.
+    """
+    if not policy.trusts(request.peer):
+        return b"", b""
+    listed = request.values(b"x-forwarded-for")
+    if listed:
+        return _newest(listed) or b",", b""
+    return b"", _newest(request.values(b"forwarded"))
+
+
+def _newest(lines: list[bytes]) -> bytes:
+    # Only the newest hops are ever looked at; strangers do not decide how much is remembered.
+    whole = b",".join(lines)
+    return whole if len(whole) <= _LONGEST_LIST else whole[-_LONGEST_LIST:].partition(b",")[2]
+
+
+@lru_cache(maxsize=4096)
+def _trusted_peer(peer: str, policy: ForwardedPolicy) -> bool:
+    hop = _read(peer.partition("%")[0])
+    return hop is not None and _is_trusted(hop, policy)
+
+
+@lru_cache(maxsize=4096)
+def _hops(peer: str, policy: ForwardedPolicy, listed: bytes, elements: bytes) -> tuple[str, ...]:
     """Every address from the client to the socket's peer."""
-    peer = _read(request.peer.partition("%")[0])
-    if peer is None:
+    nearest = _read(peer.partition("%")[0])
+    if nearest is None:
         return (UNKNOWN,)
-    hops = [peer.text]
-    if _is_trusted(peer, policy):
-        for entry in _newest_first(request):
+    hops = [nearest.text]
+    if _is_trusted(nearest, policy):
+        for entry in _newest_first(listed, elements):
             hop = _node(entry)
             if hop is None or len(hops) == MAX_HOPS:
                 break
@@ -110,15 +131,13 @@ def _hops(request: BrowserRequest, policy: ForwardedPolicy) -> tuple[str, ...]:
     return tuple(reversed(hops))
 
 
-def _newest_first(request: BrowserRequest) -> Iterator[str]:
-    # Repeated lines are one list (RFC 9110 section 5.3); each proxy adds on the right.
-    lines = request.values(b"x-forwarded-for")
-    if lines:
-        yield from reversed(b",".join(lines).decode("latin-1").split(","))
+def _newest_first(listed: bytes, elements: bytes) -> Iterator[str]:
+    if listed:
+        yield from reversed(listed.decode("latin-1").split(","))
         return
     # A comma inside a quoted string only breaks elements of the client's making: the address a
     # trusted proxy wrote holds none.
-    for element in reversed(b",".join(request.values(b"forwarded")).decode("latin-1").split(",")):
+    for element in reversed(elements.decode("latin-1").split(",")):
         yield _for_parameter(element)
 
 

@@ -4,8 +4,8 @@ The public origin comes from configuration, never from a field a stranger can wr
 """
 
 import re
-from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from dataclasses import dataclass, field
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 
 from gateway.edge.messages import BrowserRequest
 from gateway.errors import Code, Refused
@@ -33,13 +33,17 @@ class PublicOrigin:
     scheme: str
     host: str
     port: int
+    # Host and port as a browser writes them, the default port left out; and the whole origin.
+    authority: str = field(init=False, repr=False, compare=False)
+    wire_authority: bytes = field(init=False, repr=False, compare=False)
+    wire: bytes = field(init=False, repr=False, compare=False)
 
-    @property
-    def authority(self) -> str:
-        """Host and port as a browser writes them: the default port is left out."""
-        if self.port == _DEFAULT_PORTS[self.scheme]:
-            return self.host
-        return f"{self.host}:{self.port}"
+    def __post_init__(self) -> None:
+        default = self.port == _DEFAULT_PORTS[self.scheme]
+        authority = self.host if default else f"{self.host}:{self.port}"
+        object.__setattr__(self, "authority", authority)
+        object.__setattr__(self, "wire_authority", authority.encode("ascii"))
+        object.__setattr__(self, "wire", f"{self.scheme}://{authority}".encode("ascii"))
 
     @property
     def is_secure(self) -> bool:
@@ -98,6 +102,22 @@ def _checked_host(host: str) -> str:
     return host
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a listener's host is reached from this machine only, as far as one can tell.
+
+    Of names only `localhost` and those below it are known not to lead elsewhere (RFC 6761 6.3).
+    """
+    name = host.strip("[]").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ip_address(name)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
 def require_our_host(
     request: BrowserRequest, origin: PublicOrigin, accepted: frozenset[str]
 ) -> None:
@@ -109,6 +129,8 @@ def require_our_host(
     Raises Refused: HOST_MALFORMED for no Host, several, or a malformed one; else HOST_MISDIRECTED.
     """
     value = request.only(b"host")
+    if value == origin.wire_authority:
+        return
     if value is None or not _HOST_FIELD.fullmatch(value):
         raise Refused(Code.HOST_MALFORMED, "Exactly one valid Host field is required.")
     host = value.decode("ascii").lower()

@@ -47,13 +47,25 @@ class BrowserRequest:
     fields: Fields = field(repr=False)  # cookies among them
     peer: str = ""
     over_tls: bool = False
+    # Made once: a request's fields are asked for by name some ten times on its way.
+    _by_name: dict[bytes, bytes] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_name", dict(self.fields))
 
     def values(self, name: bytes) -> list[bytes]:
         """Every value sent under this lower-case name, in order."""
+        value = self._by_name.get(name)
+        if value is None:
+            return []
+        if len(self._by_name) == len(self.fields):
+            return [value]  # no name occurs twice
         return [value for key, value in self.fields if key == name]
 
     def only(self, name: bytes) -> bytes | None:
         """The value when the field occurs exactly once, else None: a repeat is never 'the last'."""
+        if len(self._by_name) == len(self.fields):
+            return self._by_name.get(name)
         found = self.values(name)
         return found[0] if len(found) == 1 else None
 

@@ -24,6 +24,7 @@ MAX_PASSES = 3
 """How often one request may already have come through a gateway (K9)."""
 
 _NO_CONTENT = 204
+_LEADS_ELSEWHERE = frozenset({b"location", b"content-location", b"link"})
 _LONGEST_LOCATION = 16384  # octets; browsers read no longer ones reliably
 
 
@@ -34,6 +35,7 @@ _SCHEME = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*:")
 _AUTHORITY = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[^:@\[\]]+)(?::([0-9]{0,5}))?")
 _ABOVE_ASCII = re.compile(rb"[\x80-\xff]")
 _DEFAULT_PORTS = {b"http": b"80", b"https": b"443"}
+_VISIBLE = bytes(range(0x21, 0x7F))
 _Place = tuple[bytes, bytes, bytes]  # scheme, host, port; the default port is filled in
 
 # `access_token` in the spellings that upstream frameworks fold to it: PHP folds dots and spaces.
@@ -45,9 +47,10 @@ def refuse_tokens(request: BrowserRequest, target: Target) -> None:  # noqa: ARG
 
     The fields of the request are not looked at: a browser's Authorization is never forwarded.
     """
-    if not target.query:
+    query = target.query
+    if not query or (b"%" not in query and b"token" not in query.lower()):
         return
-    for pair in re.split(rb"[&;]", target.query):
+    for pair in re.split(rb"[&;]", query):
         key = unquote_to_bytes(pair.partition(b"=")[0].replace(b"+", b" ")).lower()
         if _TOKEN_KEY.fullmatch(key):
             raise Refused(Code.TOKEN_IN_REQUEST, "Tokens are not accepted in a URL.")
@@ -61,8 +64,7 @@ def upstream_target(route: Route, target: Target) -> bytes:
 
     Raises Refused(TARGET_AMBIGUOUS) when the result would begin with two slashes.
     """
-    base = _upstream_of(route).base_path.rstrip(b"/")
-    result = base + target.wire[len(route.prefix) :]
+    result = _upstream_of(route).base + target.wire[len(route.prefix) :]
     if result.startswith(b"//"):
         raise Refused(Code.TARGET_AMBIGUOUS, "The path can be read in more than one way.")
     return result if result.startswith(b"/") else b"/" + result
@@ -99,7 +101,7 @@ def outgoing(  # noqa: PLR0913 - each is a separate fact, and bundling them woul
         group=to.group,
         target=upstream_target(route, target),
         fields=(
-            (b"host", to.origin.partition("://")[2].encode("ascii")),
+            to.group.host,
             *request_fields(request, pass_cookies=to.pass_cookies),
             *ours,
         ),
@@ -123,11 +125,12 @@ def returning(
     Locations.
     """
     to = _upstream_of(route)
+    clean = response_fields(fields, pass_set_cookies=to.pass_set_cookies, session_used=session_used)
+    if status != _NO_CONTENT and _LEADS_ELSEWHERE.isdisjoint(dict(clean)):
+        return clean
     kept: list[Field] = []
     locations = set()
-    for name, value in response_fields(
-        fields, pass_set_cookies=to.pass_set_cookies, session_used=session_used
-    ):
+    for name, value in clean:
         if name == b"content-length" and status == _NO_CONTENT:
             continue  # RFC 9110 section 8.6 (M9)
         if name == b"location":
@@ -193,10 +196,9 @@ def _public_path(value: bytes, route: Route, to: ToUpstream) -> bytes | None:
         target = parse_target(reference, authority_expected=b"")
     except Refused:
         return None
-    base = to.base_path.rstrip(b"/")
-    if target.path != base and not target.path.startswith(base + b"/"):
+    if target.path != to.base and not target.path.startswith(to.base + b"/"):
         return None
-    public = route.prefix.encode("ascii") + target.wire[len(base) :]
+    public = route.prefix.encode("ascii") + target.wire[len(to.base) :]
     if public.startswith(b"//"):
         return None  # it would name another authority (an open redirect)
     return (public if public.startswith(b"/") else b"/" + public) + hash_mark + fragment
@@ -216,18 +218,19 @@ def _place(scheme: bytes, authority: bytes) -> _Place | None:
 
 
 def _authorization(bearer: AccessToken) -> Field:
-    token = bearer.reveal()
+    token = bearer.reveal().encode("utf-8", "surrogatepass")
     # Opaque to us (H15), but it has to fit into a field value: visible ASCII and no space.
-    if not (token and token.isascii() and token.isprintable()) or " " in token:
+    if not token or token.translate(None, _VISIBLE):
         raise Unavailable(Code.TOKEN_UNAVAILABLE, note="the access token fits into no field")
-    return (b"authorization", b"Bearer " + token.encode("ascii"))
+    return (b"authorization", b"Bearer " + token)
 
 
 def _refuse_loop(request: BrowserRequest) -> None:
+    via = request.values(b"via")
+    if not via:
+        return
     passes = sum(
-        hop.split()[1:2] == [PSEUDONYM]
-        for value in request.values(b"via")
-        for hop in value.lower().split(b",")
+        hop.split()[1:2] == [PSEUDONYM] for value in via for hop in value.lower().split(b",")
     )
     if passes > MAX_PASSES:
         raise Refused(Code.LOOP_DETECTED, "The request has come through this gateway before.")

@@ -6,8 +6,9 @@ the rule of another route (A4, K4, K6).
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 
 from gateway.edge.messages import Field
 from gateway.edge.target import Target, parse_target
@@ -45,6 +46,10 @@ class ToUpstream:
     pass_cookies: frozenset[str] = frozenset()
     pass_set_cookies: frozenset[str] = frozenset()
     websocket: bool = False
+    base: bytes = field(init=False, repr=False, compare=False)  # without its last slash
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "base", self.base_path.rstrip(b"/"))
 
     @property
     def origin(self) -> str:
@@ -68,11 +73,10 @@ class Route:
     access: Access
     methods: frozenset[str]
     to: ToUpstream | ToStatic
+    prefix: str = field(init=False, repr=False, compare=False)  # without its last slash
 
-    @property
-    def prefix(self) -> str:
-        """The path without its last slash; empty for the root."""
-        return self.path.rstrip("/")
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "prefix", self.path.rstrip("/"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,7 @@ class RouteTable:
                 raise ValueError(f"two routes have the path {route.path}, but for upper case")
         self.routes = tuple(self._by_prefix.values())
         # No prefix has more segments than this, so a path of 8000 slashes costs no more than one.
+        self._remembered = lru_cache(maxsize=4096)(self._match)
         self._depth = max((prefix.count("/") for prefix in self._by_prefix), default=0)
 
     def match(self, target: Target) -> Route | Endpoint:
@@ -112,9 +117,13 @@ class RouteTable:
         Raises Refused: TARGET_AMBIGUOUS when another reading of the path falls under another
         rule, ROUTE_NOT_FOUND when there is none.
         """
-        raw = target.path.decode("ascii")
+        if len(target.path) > _LONGEST_REMEMBERED:
+            return self._match(target.path, target.canonical)
+        return self._remembered(target.path, target.canonical)
+
+    def _match(self, path: bytes, careless: str) -> Route | Endpoint:
+        raw = path.decode("ascii")
         found = self._longest(raw, self._by_prefix)
-        careless = target.canonical
         if careless != raw and self._longest(careless, self._by_prefix) != found:
             raise _ambiguous()
         # Many upstreams read paths without case; `/api/ADMIN` must not pass under `/api` there.
@@ -140,6 +149,9 @@ class RouteTable:
             if end < 0:
                 break
         return best
+
+
+_LONGEST_REMEMBERED = 256  # octets; strangers choose the paths, so what is kept has a bound
 
 
 def _ambiguous() -> Refused:

@@ -6,6 +6,7 @@ Rule: nothing here changes a byte that is passed on. What two parties could read
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from gateway.errors import Code, Refused
@@ -14,7 +15,7 @@ MAX_TARGET = 1048576
 """Octets of the longest request-target an operator may allow (K10); the server keeps the limit."""
 
 # RFC 3986 has neither white space, controls, DEL nor octets above 0x7e; a fragment is never sent.
-_VISIBLE = re.compile(rb"[!-\"$-~]+")
+_VISIBLE = bytes(octet for octet in range(0x21, 0x7F) if octet != ord("#"))
 _ABSOLUTE_FORM = re.compile(rb"https?://([^/?]+)(.*)", re.IGNORECASE)
 # A path without any of these reads the same to everybody.
 _NEEDS_A_CLOSER_LOOK = re.compile(rb"[%;\\]|//|/\.")
@@ -55,7 +56,7 @@ def parse_target(raw: bytes, *, authority_expected: bytes) -> Target:
     """
     if len(raw) > MAX_TARGET:
         raise Refused(Code.TARGET_TOO_LONG, "The request target is too long.")
-    if not _VISIBLE.fullmatch(raw):
+    if not raw or raw.translate(None, _VISIBLE):
         raise _malformed("an octet that no request target may hold")
     if not raw.startswith(b"/"):
         raw = _origin_form(raw, authority_expected)
@@ -77,6 +78,10 @@ def _origin_form(raw: bytes, authority_expected: bytes) -> bytes:
 
 
 def _canonical(path: bytes) -> str:
+    return (_remembered if len(path) <= _LONGEST_REMEMBERED else _reading)(path)
+
+
+def _reading(path: bytes) -> str:
     if not _NEEDS_A_CLOSER_LOOK.search(path):
         return path.decode("ascii")
     if _UNREADABLE.search(path):
@@ -89,6 +94,10 @@ def _canonical(path: bytes) -> str:
         raise _malformed("a dot segment")
     text = re.split("[?#]", decoded.decode("utf-8", "replace"), maxsplit=1)[0]
     return _SLASHES.sub("/", _PATH_PARAMETERS.sub("", text))
+
+
+_remembered = lru_cache(maxsize=4096)(_reading)
+_LONGEST_REMEMBERED = 256  # octets; strangers choose the paths, so what is kept has a bound
 
 
 def _malformed(note: str) -> Refused:

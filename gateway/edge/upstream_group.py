@@ -73,6 +73,11 @@ class UpstreamGroup:
     limits: PoolLimits = PoolLimits()
     tls: UpstreamTls | None = None
     health: HealthCheck | None = None
+    host: tuple[bytes, bytes] = field(init=False, repr=False, compare=False)  # the Host field
+
+    def __post_init__(self) -> None:
+        authority = self.origin.partition("://")[2]
+        object.__setattr__(self, "host", (b"host", authority.encode("ascii")))
 
     @property
     def origin(self) -> str:

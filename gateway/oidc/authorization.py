@@ -21,6 +21,8 @@ _KNOWN = frozenset(
     {
         "provider",
         "return_to",
+        "iss",
+        "target_link_uri",
         "prompt",
         "login_hint",
         "acr_values",
@@ -44,7 +46,9 @@ _LONGEST_WORDS = 512
 class LoginWish:
     """What the browser asked of a login, each value well formed but not yet allowed.
 
-    `return_to` is unchecked (`edge/return_to.py` does that); `resume` is a sealed text of ours.
+    `issuer` and `target_link_uri`, which counts as `return_to`, are how a provider or a portal
+    starts a login (Core section 4). `return_to` is unchecked (`edge/return_to.py` does that);
+    `resume` is a sealed text of ours.
     """
 
     provider: str | None = None
@@ -54,6 +58,7 @@ class LoginWish:
     acr_values: tuple[str, ...] = ()
     max_age: int | None = None
     ui_locales: str | None = None
+    issuer: str | None = None
     resume: str | None = None
 
 
@@ -72,7 +77,8 @@ def read_wish(query: bytes | None) -> LoginWish:
         raise _refused(str(unreadable)) from None
     return LoginWish(
         provider=_matching(found, "provider", _PROVIDER),
-        return_to=found.get("return_to"),
+        return_to=found.get("return_to", found.get("target_link_uri")),
+        issuer=found.get("iss"),
         prompt=_prompt(found.get("prompt")),
         login_hint=_login_hint(found.get("login_hint")),
         acr_values=tuple((_matching(found, "acr_values", _WORDS) or "").split()),

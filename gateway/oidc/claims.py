@@ -7,8 +7,9 @@ from gateway.errors import Code, Refused, Unavailable
 from gateway.oidc.back_channel import BackChannelAnswer, BackChannelRequest
 from gateway.oidc.client import Client
 from gateway.oidc.json_object import NotAnObject, read_json_object
+from gateway.oidc.keys import SignedToken
 from gateway.oidc.metadata import Metadata
-from gateway.secret import AccessToken
+from gateway.secret import AccessToken, UserInfoToken
 
 MAX_SUBJECT = 255
 MAX_USER_CLAIMS = 16384
@@ -57,7 +58,7 @@ def userinfo_request(metadata: Metadata, token: AccessToken) -> BackChannelReque
     if metadata.userinfo_endpoint is None:
         raise Refused(Code.PROVIDER_METADATA, note="the provider has no userinfo_endpoint")
     bearer = b"Bearer " + token.reveal().encode("ascii")
-    fields = ((b"authorization", bearer), (b"accept", b"application/json"))
+    fields = ((b"authorization", bearer), (b"accept", b"application/json, application/jwt"))
     return BackChannelRequest("GET", metadata.userinfo_endpoint, fields)
 
 
@@ -67,12 +68,60 @@ def read_userinfo(
     """Return the members of a UserInfo answer about this very subject (G15, G16).
 
     `subject` is the ID token's `sub`. Without one (plain OAuth 2.0) the person is whoever
-    `client.subject_claim` names, and that becomes the answer's `sub`. A signed answer
-    (`application/jwt`, Core section 5.3.2) was not asked for and is not read.
+    `client.subject_claim` names, and that becomes the answer's `sub`.
 
     Raises `Unavailable(PROVIDER_UNAVAILABLE)` for 429 and 5xx, `Refused(USERINFO_INVALID)`
     otherwise.
     """
+    _require_success(answer)
+    if _media_type(answer) != "application/json":
+        raise _invalid("the answer is not application/json")
+    try:
+        members = read_json_object(answer.body)
+    except NotAnObject:
+        raise _invalid("the answer is not a JSON object") from None
+    if subject is None:
+        return {**members, "sub": plain_subject(members, client)}
+    return _about(members, subject)
+
+
+def signed_userinfo(answer: BackChannelAnswer) -> UserInfoToken | None:
+    """Return the JWT of a signed answer, whose signature is to be checked; None for a plain one.
+
+    Raises as `read_userinfo` does, for the status and for octets that are no text.
+    """
+    _require_success(answer)
+    if _media_type(answer) != "application/jwt":
+        return None
+    try:
+        return UserInfoToken(answer.body.decode("ascii").strip())
+    except UnicodeDecodeError:
+        raise _invalid("the answer is no JWT") from None
+
+
+def check_signed_userinfo(
+    token: SignedToken, *, subject: str, client: Client
+) -> Mapping[str, object]:
+    """Return the claims of a signed answer of this provider, for us, about this subject (G16).
+
+    Core section 5.3.2 wants `iss` and `aud` there; a token of another kind, such as an ID token
+    for somebody's login, is no answer (G17).
+    """
+    claims = token.claims
+    if token.type not in (None, "jwt") or "nonce" in claims or "events" in claims:
+        raise _invalid("the answer is a token of another kind")
+    if claims.get("iss") != client.issuer:
+        raise _invalid("iss is not the provider")
+    audience = claims.get("aud")
+    named = audience if isinstance(audience, list) else [audience]
+    if not set(named) <= {client.client_id, *client.trusted_audiences}:
+        raise _invalid("aud names a party that is not trusted")
+    if client.client_id not in named:
+        raise _invalid("aud does not contain our client_id")
+    return _about(claims, subject)
+
+
+def _require_success(answer: BackChannelAnswer) -> None:
     if answer.status == _TOO_MANY_REQUESTS or answer.status >= _SERVER_ERRORS:
         raise Unavailable(
             Code.PROVIDER_UNAVAILABLE,
@@ -81,14 +130,13 @@ def read_userinfo(
         )
     if answer.status != _OK:
         raise _invalid(f"the answer's status is {answer.status}")
-    if answer.content_type.partition(";")[0].strip().lower() != "application/json":
-        raise _invalid("the answer is not application/json")
-    try:
-        members = read_json_object(answer.body)
-    except NotAnObject:
-        raise _invalid("the answer is not a JSON object") from None
-    if subject is None:
-        return {**members, "sub": plain_subject(members, client)}
+
+
+def _media_type(answer: BackChannelAnswer) -> str:
+    return answer.content_type.partition(";")[0].strip().lower()
+
+
+def _about(members: Mapping[str, object], subject: str) -> Mapping[str, object]:
     # Token substitution: an access token of somebody else would bring their claims (Core 5.3.2).
     if members.get("sub") != subject:
         raise _invalid("sub is not the ID token's")

@@ -34,13 +34,16 @@ class StateRefused(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Resumption:
-    """A login to take up again: where to, with whom, how often already, and why."""
+    """A login to take up again: what it was started for, how often already, and why.
 
-    return_to: str
-    provider: str
-    restarts: int
+    `browser` names the browser it broke in, empty for one without a login cookie. With
+    `is_readable` False the state did not open, so it cannot have counted anything.
+    """
+
+    attempt: LoginAttempt
     code: Code
-    is_readable: bool  # False: the state did not open, so it cannot have counted anything
+    is_readable: bool
+    browser: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +80,31 @@ class Attempts:
         try:
             key_id, plain = self._ring.open_envelope("state", state)
         except CannotOpen:
-            raise self.refused(Code.STATE_UNKNOWN, self._nowhere, is_readable=False) from None
+            code = Code.STATE_UNKNOWN
+            raise self.refused(code, self._nowhere, binding, is_readable=False) from None
         tag, attempt = plain[:_TAG_OCTETS], codec.decode(plain[_TAG_OCTETS:])
         if binding is None or not hmac.compare_digest(tag, self._tag(key_id, binding, attempt)):
             # Perhaps a stranger's: their target must not become a request of this browser.
-            home = replace(attempt, return_to=self._nowhere.return_to)
-            raise self.refused(Code.STATE_UNKNOWN, home)
+            home = replace(self._nowhere, provider=attempt.provider, restarts=attempt.restarts)
+            raise self.refused(Code.STATE_UNKNOWN, home, binding)
         if codec.is_expired(attempt, self._clock.now(), ttl):
-            raise self.refused(Code.STATE_EXPIRED, attempt)
+            raise self.refused(Code.STATE_EXPIRED, attempt, binding)
         return self._bound(key_id, binding, attempt)
 
     def refused(
-        self, code: Code, attempt: LoginAttempt, *, is_readable: bool = True
+        self,
+        code: Code,
+        attempt: LoginAttempt,
+        binding: LoginBinding | None,
+        *,
+        is_readable: bool = True,
     ) -> StateRefused:
-        """Return the refusal of an attempt, with a way on for the person behind it."""
-        parts = [attempt.return_to, attempt.provider, attempt.restarts, code.value, is_readable]
+        """Return the refusal of an attempt, with a way on for the person behind it.
+
+        The way on names this browser: in another one, sent as a link, it leads nowhere.
+        """
+        browser = self._ring.browser_tag(binding) if binding is not None else ""
+        parts = [codec.encode(attempt).decode(), code.value, is_readable, browser]
         plain = json.dumps([*parts, self._clock.now()]).encode()
         return StateRefused(code, self._ring.seal_envelope("resume", plain))
 
@@ -102,12 +115,12 @@ class Attempts:
         except CannotOpen:
             raise Refused(Code.STATE_UNKNOWN) from None
         try:
-            return_to, provider, restarts, code, is_readable, issued_at = json.loads(plain)
-        except ValueError:  # of a newer release
+            attempt, code, is_readable, browser, issued_at = json.loads(plain)
+        except ValueError:  # of another release
             raise Refused(Code.STATE_UNKNOWN) from None
         if not -CLOCK_SKEW <= self._clock.now() - issued_at <= _RESUME_TTL:
             raise Refused(Code.STATE_EXPIRED)
-        return Resumption(return_to, provider, restarts, Code(code), is_readable)
+        return Resumption(codec.decode(attempt.encode()), Code(code), is_readable, browser)
 
     def _tag(self, key_id: str, binding: LoginBinding, attempt: LoginAttempt) -> bytes:
         return self._ring.derive(key_id, "state-binding", binding, attempt.attempt_id)

@@ -48,13 +48,17 @@ class Finished:
 
 
 class LoginDenied(Refused):
-    """The provider said no; `error` is a known error code, `silent` that nobody was asked."""
+    """The provider said no to this attempt; `error` is a known error code."""
 
-    def __init__(self, error: str, return_to: str, *, silent: bool) -> None:
+    def __init__(self, error: str, attempt: LoginAttempt) -> None:
         super().__init__(Code.PROVIDER_ERROR, note=f"the provider answered {error}")
         self.error = error
-        self.return_to = return_to
-        self.silent = silent
+        self.attempt = attempt
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nobody was asked, by the application's own wish (E19)."""
+        return self.attempt.prompt == "none"
 
 
 class Login:
@@ -89,6 +93,19 @@ class Login:
         except KeyError:
             raise Refused(Code.LOGIN_PROVIDER_UNKNOWN) from None
 
+    def wished_provider(self, wish: LoginWish) -> Provider:
+        """Return the provider a link names, by our name for it or by its issuer (E21).
+
+        An issuer nobody configured is refused: nothing is ever fetched because a link says so.
+        """
+        if wish.issuer is None:
+            return self.provider(wish.provider)
+        for provider in self._providers.values():
+            client = provider.client
+            if client.issuer == wish.issuer and wish.provider in (None, client.provider):
+                return provider
+        raise Refused(Code.LOGIN_PROVIDER_UNKNOWN)
+
     async def start(
         self,
         wish: LoginWish,
@@ -99,7 +116,7 @@ class Login:
         restarts: int = 0,
     ) -> Started:
         """Begin a login; needs the provider's metadata, nothing of it is stored."""
-        provider = self.provider(wish.provider)
+        provider = self.wished_provider(wish)
         client = provider.client
         if client.acr_values and not set(wish.acr_values) <= set(client.acr_values):
             raise Refused(Code.LOGIN_PARAMETER, "These acr_values are not among the configured.")
@@ -133,14 +150,19 @@ class Login:
 
         A state that opens counts its restarts. One that does not, because a provider damages it
         or its key has gone, cannot: then this browser gets one restart in a while, and one that
-        keeps no cookies gets none.
+        keeps no cookies gets none, nor does one that was sent here by a stranger's link: it could
+        fill the store with cookies it makes up.
         """
         if resumption.is_readable:
-            return resumption.restarts < MAX_RESTARTS
-        if binding is None:
+            return resumption.attempt.restarts < MAX_RESTARTS
+        if not self.is_of_browser(resumption, binding):
             return False
-        once = f"restart:{self._ring.browser_tag(binding)}"
+        once = f"restart:{resumption.browser}"
         return await self._sessions.store.claim(once, ttl=_RESTART_EVERY)
+
+    def is_of_browser(self, resumption: Resumption, binding: LoginBinding | None) -> bool:
+        """Whether the broken login was this browser's own."""
+        return binding is not None and resumption.browser == self._ring.browser_tag(binding)
 
     async def complete(
         self, provider_name: str, parameters: bytes, binding: LoginBinding | None, caller: Caller
@@ -173,12 +195,11 @@ class Login:
                 answer, attempt, provider.client, await provider.metadata()
             )
         except ProviderRefused as refusal:
-            silent = attempt.prompt == "none"
-            raise LoginDenied(refusal.error, attempt.return_to, silent=silent) from refusal
+            raise LoginDenied(refusal.error, attempt) from refusal
         # Consumed whatever comes after: an attempt is good for one token request, on any replica.
         once = f"attempt:{attempt.attempt_id}"
         if not await self._sessions.store.claim(once, ttl=self.policy.attempt_ttl + 60.0):
-            raise self.attempts.refused(Code.STATE_REPLAYED, attempt)
+            raise self.attempts.refused(Code.STATE_REPLAYED, attempt, bound.binding)
         session = await self._establish(provider, bound, code, caller)
         return Finished(session, self._ring.cookie_value(session.handle), attempt.return_to)
 

@@ -8,6 +8,7 @@ The rules a reader should carry away:
 * A store fault raises `Unavailable` and travels up: it is never read as "no session" (D11).
 """
 
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -33,6 +34,7 @@ from gateway.session.trail import about
 
 _SLIDE_AT_MOST_EVERY = 60.0  # seconds; a slide is a write, and one a minute is fine enough
 _PARALLEL_LOGINS = 5.0  # seconds between two logins of one browser that count as parallel
+_JUST_NOW = 30.0  # seconds after a login in which another one would not help
 _SUPERSEDED_FOR = 120.0  # seconds a request may be on its way while another tab logs in
 
 
@@ -109,7 +111,14 @@ class Sessions:
             slid = await self.write(session, facts=session.facts.seen(now, self.policy))
         except Unavailable:
             return session  # it was read a moment ago; a missed slide loses at most a minute
+        if slid is not None and session.facts.is_unused():
+            await self._end_spared(slid)
         return slid or session  # somebody else wrote first; theirs is as good
+
+    async def _end_spared(self, used: Session) -> None:
+        """End what a parallel login left: the browser has shown which of the cookies it kept."""
+        with contextlib.suppress(Unavailable):
+            await self.end_others_in_browser(used.facts.browser, used, NOBODY, spare_parallel=False)
 
     async def create(self, facts: Facts, tokens: Tokens) -> Session:
         """Store a new session under a new handle (D1)."""
@@ -166,7 +175,9 @@ class Sessions:
             if (listed.facts.issuer, listed.facts.subject) == (issuer, subject)
         ]
 
-    async def end_others_in_browser(self, browser: str, keep: Session, caller: Caller) -> None:
+    async def end_others_in_browser(
+        self, browser: str, keep: Session, caller: Caller, *, spare_parallel: bool = True
+    ) -> None:
         """End every older session of this browser: at a login the old id is dead at once (D1).
 
         Two tabs that log in at the same moment spare each other: nobody knows which of the two
@@ -181,8 +192,21 @@ class Sessions:
                 keep.facts.subject,
             )
             age = keep.facts.created_at - listed.facts.created_at
-            if age > _PARALLEL_LOGINS or not same_user:
+            is_parallel = spare_parallel and abs(age) <= _PARALLEL_LOGINS
+            if not (is_parallel and same_user):  # replicas' clocks may differ
                 await self.supersede(listed.lookup, listed.facts, caller)
+
+    async def has_just_logged_in(self, browser: str) -> bool:
+        """Whether a login in this browser made a session that is still there, moments ago."""
+        now = self.clock.now()
+        names = self.ring.index_names("browser", browser)
+        return any(
+            [
+                abs(now - listed.facts.created_at) < _JUST_NOW
+                async for listed in self._listed(names)
+                if listed.facts.browser == browser
+            ]
+        )
 
     async def end_browser(self, browser: str, caller: Caller) -> None:
         """End every session of this browser, whoever's it is: its user logs out."""

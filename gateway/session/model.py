@@ -65,6 +65,10 @@ class Facts:
         """Whether either deadline has passed (D4, D5); the browser's opinion does not count."""
         return now >= self.deadline()
 
+    def is_unused(self) -> bool:
+        """Whether no use has been written down since the login."""
+        return self.last_seen == self.created_at
+
     def seen(self, now: float, policy: SessionPolicy) -> "Facts":
         """Return the facts after activity: the idle deadline moves, the absolute one never (D5)."""
         idle = min(now + policy.idle_timeout, self.absolute_deadline)

@@ -18,7 +18,7 @@ from gateway.oidc.keys import JwksDocument, KeySet, NoMatchingKey, SignedToken
 from gateway.oidc.metadata import Metadata
 from gateway.oidc.token_endpoint import Grant
 from gateway.ports import BackChannel, Clock, Entropy, Jose
-from gateway.secret import AccessToken, CodeVerifier, IdToken, RefreshToken
+from gateway.secret import AccessToken, CodeVerifier, IdToken, RefreshToken, UserInfoToken
 from gateway.session.model import Facts
 from gateway.session.sealing import b64
 
@@ -171,9 +171,13 @@ class Provider:
         """Return the UserInfo claims for this subject (OpenID Connect Core section 5.3)."""
         published = await self.metadata()
         answer = await self._back_channel.send(claims.userinfo_request(published, token))
-        return claims.read_userinfo(answer, subject=subject, client=self.client)
+        signed = claims.signed_userinfo(answer)
+        if signed is None or subject is None:
+            return claims.read_userinfo(answer, subject=subject, client=self.client)
+        verified = await self.verify(signed)
+        return claims.check_signed_userinfo(verified, subject=subject, client=self.client)
 
-    async def verify(self, token: IdToken) -> SignedToken:
+    async def verify(self, token: IdToken | UserInfoToken) -> SignedToken:
         """Check who signed; an unknown key id is worth one look at the keys again (F4)."""
         for algorithm in self.client.id_token_algorithms:
             if algorithm.is_mac and self.client.secret is not None:

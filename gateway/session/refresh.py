@@ -14,7 +14,7 @@ from gateway.errors import Code, GatewayError, Refused, Unavailable
 from gateway.oidc import id_token
 from gateway.oidc.token_endpoint import Grant, GrantRefused
 from gateway.ports import AuditLog, AuditName, Caller, LookupId, Outcome
-from gateway.secret import AccessToken, RefreshToken
+from gateway.secret import RefreshToken
 from gateway.session.login import tokens_of
 from gateway.session.manager import Sessions
 from gateway.session.model import Session, Tokens
@@ -41,8 +41,8 @@ class Refresher:
         self._running: dict[LookupId, asyncio.Task[Session]] = {}
         self._not_before: dict[LookupId, float] = {}
 
-    async def bearer_for(self, session: Session, caller: Caller) -> AccessToken:
-        """Return an access token with life left in it.
+    async def tokens_for(self, session: Session, caller: Caller) -> Tokens:
+        """Return tokens whose access token has life left in it.
 
         Raises `Refused(SESSION_ENDED)` when the provider declared the grant dead,
         `Refused(TOKEN_EXPIRED)` when there is nothing to refresh with, and
@@ -55,17 +55,17 @@ class Refresher:
         usable = tokens.expires_at - now > SAFETY
         if tokens.refresh_token is None:
             if usable:
-                return tokens.access_token
+                return tokens
             raise Refused(Code.TOKEN_EXPIRED)
         if not self.is_due(tokens, now):
-            return tokens.access_token
+            return tokens
         if usable:
             if self._not_before.get(session.lookup, 0.0) <= now:
                 self._start(session, caller)
-            return tokens.access_token
+            return tokens
         # `shield`: this caller may go away, the grant may not.
         renewed = await asyncio.shield(self._start(session, caller))
-        return renewed.tokens.access_token
+        return renewed.tokens
 
     def _provider_of(self, session: Session) -> Provider | None:
         """Return the provider that issued these tokens; never another under its name (E16)."""

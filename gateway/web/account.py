@@ -1,14 +1,16 @@
 """`/bff/session`, `/bff/sessions` and `/bff/logout`: what people do with their sessions."""
 
 from gateway.edge import cookies
+from gateway.edge.cookies import read_cookie
 from gateway.edge.headers import page_fields
-from gateway.edge.messages import Field, Fields, Reply
+from gateway.edge.messages import BrowserRequest, Field, Fields, Reply
 from gateway.edge.return_to import check_return_to
-from gateway.errors import Code, Refused
+from gateway.errors import Code, Refused, Unavailable
 from gateway.session.logout import Logout
 from gateway.session.manager import Listed, Sessions
 from gateway.session.model import Session
 from gateway.session.refresh import Refresher
+from gateway.web import pages
 from gateway.web.asking import Asking, query_value
 from gateway.web.problems import json_reply, wants_page
 from gateway.web.site import BASE, Site
@@ -104,17 +106,41 @@ class Account:
         return self._json({"redirect_to": return_to}, *gone)
 
     async def logged_out(self, asking: Asking, _: str) -> Reply:
-        """`GET /bff/logged-out`: back from the provider; a state of ours says where to (J3)."""
+        """`GET /bff/logged-out`: back from the provider; a state of ours says where to (J3).
+
+        A hop page, as after a login: a redirect would go on as the cross-site navigation it is,
+        and the way into an app behind a session's route would end on a refusal (B5).
+        """
         state = query_value(asking.target, "state")
         return_to = self._logout.returned(state) if state else None
         checked = check_return_to(return_to or "/", self._site.origin)
-        return Reply(303, ((b"location", str(checked).encode()), *self._page_fields()))
+        fields: Fields = ((b"content-type", pages.HTML), *self._page_fields())
+        return Reply(200, fields, pages.hop(str(checked)))
 
     async def forgetting(self, cookie: str | None) -> Fields:
         """Return the field that drops a dead cookie, if dropping it can do no harm."""
         if cookie and await self._sessions.may_forget(cookie):
             return (cookies.expired_session_cookie(self._site.cookies),)
         return ()
+
+    async def would_loop(self, request: BrowserRequest) -> bool:
+        """Whether sending this page load to log in would bring it right back (B5, E19).
+
+        A browser that has just logged in and still lacks what the page needs (it drops the
+        cookie, or the token it got is dead on arrival) would log in for ever. A page load from
+        another site is excepted: it never carries the Strict cookie.
+        """
+        if request.only(b"sec-fetch-site") in (b"cross-site", b"same-site"):
+            return False
+        binding = self._sessions.ring.read_binding(
+            read_cookie(request, self._site.cookies.login_name)
+        )
+        if binding is None:
+            return False
+        try:
+            return await self._sessions.has_just_logged_in(self._sessions.ring.browser_tag(binding))
+        except Unavailable:
+            return False
 
     async def _current(self, asking: Asking) -> Session:
         cookie = asking.session_cookie()

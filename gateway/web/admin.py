@@ -9,7 +9,9 @@ from starlette.types import Receive, Scope, Send
 from gateway.errors import Unavailable
 
 _JSON = b"application/json"
-_LOOPBACK = re.compile(rb"(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]{1,5})?")
+_LOOPBACK = re.compile(
+    rb"(?:(?:[a-z0-9-]+\.)*localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]{1,5})?"
+)
 
 
 class Admin:

@@ -95,6 +95,8 @@ class Pipeline:
     ) -> Reply | StaticAnswer:
         """Answer a request; raises `Refused` and `Unavailable`."""
         require_our_host(request, self._site.origin, self._site.accepted_hosts)
+        if request.raw_target == b"*" and request.method == "OPTIONS":
+            return Reply(204, self._page_fields)  # about the server as a whole (K1, L6)
         target = parse_target(request.raw_target, authority_expected=self._site.authority)
         match self._routes.match(target):
             case Endpoint(name=name):
@@ -122,7 +124,7 @@ class Pipeline:
         """Forward to an API, with the session's token where the route says so."""
         rewrite.refuse_tokens(request, target)
         session = await self._session(request, route)
-        bearer = await self._bearer(session, to, caller)
+        bearer = await self._bearer(session, route, to, caller)
         outgoing = rewrite.outgoing(
             request,
             target,
@@ -162,17 +164,22 @@ class Pipeline:
         return await self._sessions.require(cookie)
 
     async def _bearer(
-        self, session: Session | None, to: ToUpstream, caller: Caller
+        self, session: Session | None, route: Route, to: ToUpstream, caller: Caller
     ) -> AccessToken | None:
         if session is None:
             return None
         try:
             check_scopes(to, session.tokens.scopes)
+            if to.token is TokenKind.NONE:
+                return None
+            tokens = await self._refresher.tokens_for(session, caller)
+            if tokens is not session.tokens:
+                check_scopes(to, tokens.scopes)  # a refresh may have brought fewer
         except Refused as refusal:
+            if route.access is Access.OPTIONAL:
+                return None  # with a session or without, and so with a token or without
             raise SessionRefused(refusal, session.facts) from None
-        if to.token is TokenKind.NONE:
-            return None
-        return await self._refresher.bearer_for(session, caller)
+        return tokens.access_token
 
     def caller(self, request: BrowserRequest) -> Caller:
         """Say who is asking: address by the trusted proxies' word only (N1), id by L14."""
@@ -194,7 +201,8 @@ class Pipeline:
         if failure.code is Code.SESSION_ENDED:
             cookie = read_cookie(request, self._site.cookies.session_name)
             more = (*more, *await self._account.forgetting(cookie))
-        if login_url and failure.code in _LOGIN_AT_ONCE and self._is_page_load(request):
+        at_once = login_url and failure.code in _LOGIN_AT_ONCE and self._is_page_load(request)
+        if at_once and not await self._account.would_loop(request):
             location = (b"location", self._login_and_back(request).encode())
             return Reply(303, (location, *self._page_fields, *more))
         return describe(

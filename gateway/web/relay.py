@@ -95,18 +95,18 @@ def request_of(scope: Scope) -> BrowserRequest:
         raw = scope.get("raw_path") or scope["path"].encode()
         if scope.get("query_string"):
             raw = raw + b"?" + scope["query_string"]
-    client = scope.get("client")
+    client = scope["client"]
     return BrowserRequest(
-        method=scope["method"],
-        raw_target=raw,
-        fields=tuple((name.lower(), value) for name, value in scope["headers"]),
-        peer=client[0] if client else "",
-        over_tls=scope.get("scheme") == "https",
+        scope["method"],
+        raw,
+        tuple(scope["headers"]),  # names in lower case, as ASGI demands of a server
+        client[0] if client else "",
+        scope["scheme"] == "https",
     )
 
 
 def _has_body(request: BrowserRequest) -> bool:
-    return any(name in (b"content-length", b"transfer-encoding") for name, _ in request.fields)
+    return bool(request.values(b"content-length") or request.values(b"transfer-encoding"))
 
 
 async def _body(receive: Receive, most: int | None) -> Body:

@@ -9,6 +9,7 @@ from gateway.edge.return_to import check_return_to
 from gateway.edge.routes import Access, Route, RouteTable
 from gateway.edge.target import parse_target
 from gateway.errors import Code, Refused
+from gateway.oidc.attempt import LoginAttempt
 from gateway.oidc.authorization import LoginWish, read_wish
 from gateway.session.attempts import StateRefused
 from gateway.session.login import Login, LoginDenied
@@ -62,16 +63,23 @@ class SigningIn:
         callback could not see.
         """
         resumption = self._login.attempts.resume(wish.resume or "")
-        return_to = self._safe(resumption.return_to)
-        if not self._may_return_to(asking, return_to):
+        attempt = resumption.attempt
+        binding = self._sessions.ring.read_binding(asking.login_cookie())
+        return_to = self._safe(attempt.return_to)
+        is_ours = self._login.is_of_browser(resumption, binding)
+        if not (is_ours and self._may_return_to(asking, return_to)):
             return_to = self._login.policy.default_return_to  # a stranger's own, sent as a link
         if await self._sessions.open(asking.session_cookie(), extend=False) is not None:
             return self._redirect(return_to)
-        binding = self._sessions.ring.read_binding(asking.login_cookie())
         if not await self._login.may_restart(resumption, binding):
-            raise LoginAgain(resumption.code, _login_url(resumption.provider, return_to))
-        again = LoginWish(provider=resumption.provider, return_to=return_to)
-        return await self._start(asking, again, return_to, restarts=resumption.restarts + 1)
+            raise LoginAgain(resumption.code, _login_url(attempt, return_to))
+        again = LoginWish(
+            provider=attempt.provider,
+            prompt=attempt.prompt,
+            max_age=attempt.max_age,
+            acr_values=attempt.acr_values,
+        )
+        return await self._start(asking, again, return_to, restarts=attempt.restarts + 1)
 
     async def _start(
         self, asking: Asking, wish: LoginWish, return_to: str, *, restarts: int
@@ -95,10 +103,11 @@ class SigningIn:
         except StateRefused as refusal:
             return self._hop(f"{BASE}/login?" + urlencode({"resume": refusal.resume}))
         except LoginDenied as denial:
-            return_to = self._safe(denial.return_to)
-            if denial.silent or self._site.errors_to is ErrorsTo.APP:
+            return_to = self._safe(denial.attempt.return_to)
+            if denial.is_silent or self._site.errors_to is ErrorsTo.APP:
                 return self._hop(_with_error(return_to, denial.error))
-            again, words = _login_url(provider, return_to), _DENIALS.get(denial.error, "")
+            again = _login_url(denial.attempt, return_to)
+            words = _DENIALS.get(denial.error, "")
             raise LoginAgain(Code.PROVIDER_ERROR, again, words) from denial
         cookie = cookies.session_cookie(self._site.cookies, finished.cookie)
         return self._hop(self._safe(finished.return_to), cookie)
@@ -133,8 +142,17 @@ _DENIALS = {
 }
 
 
-def _login_url(provider: str, return_to: str) -> str:
-    return f"{BASE}/login?{urlencode({'provider': provider, 'return_to': return_to})}"
+def _login_url(attempt: LoginAttempt, return_to: str) -> str:
+    """Return where this login begins again, with all that it was asked to be (G11, G12)."""
+    wish = {
+        "provider": attempt.provider,
+        "return_to": return_to,
+        "prompt": attempt.prompt if attempt.prompt != "none" else None,
+        "max_age": attempt.max_age,
+        "acr_values": " ".join(attempt.acr_values),
+    }
+    given = {name: value for name, value in wish.items() if value not in (None, "")}
+    return f"{BASE}/login?{urlencode(given)}"
 
 
 def _with_error(return_to: str, error: str) -> str:

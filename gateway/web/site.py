@@ -31,4 +31,4 @@ class Site:
     @property
     def authority(self) -> bytes:
         """Host and port as browsers write them in the Host field."""
-        return self.origin.authority.encode()
+        return self.origin.wire_authority

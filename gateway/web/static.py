@@ -61,6 +61,7 @@ _RANGE = re.compile(rb"bytes=(?P<first>[0-9]{0,18})-(?P<last>[0-9]{0,18})")
 _FOREVER = "public, max-age=31536000, immutable"
 _ASK_FIRST = "no-cache"  # may be kept, must be revalidated: an ETag answers in one round trip
 _NOT_KEPT = "no-store"
+_PAGES = frozenset({"text/html", "application/xhtml+xml"})
 
 
 class StaticFiles:
@@ -92,11 +93,11 @@ class StaticFiles:
             response = await self._file(to.directory, name, request)
         if response is None:
             raise Refused(Code.STATIC_NOT_FOUND, note="the static directory has no index.html")
-        self._dress(response, name, to)
+        _dress(response, name, to)
         return StaticAnswer(response, self._common, ranged=_is_ranged(request, response))
 
     async def _file(self, directory: str, name: str, request: BrowserRequest) -> Response | None:
-        if any(part.startswith(".") and part != ".well-known" for part in name.split("/")):
+        if _is_hidden(directory, name):
             return None  # .git, .env: whatever lies about, it is not part of the app
         scope: Scope = {"type": "http", "method": request.method, "headers": list(request.fields)}
         try:
@@ -104,15 +105,31 @@ class StaticFiles:
         except HTTPException:
             return None
 
-    def _dress(self, response: Response, name: str, to: ToStatic) -> None:
-        headers = response.headers
-        if name.endswith((".html", ".htm")):
-            headers["cache-control"] = _NOT_KEPT
-            headers["content-security-policy"] = to.content_security_policy
-            headers["x-frame-options"] = "DENY"
-            headers["referrer-policy"] = "strict-origin-when-cross-origin"
-        else:
-            headers["cache-control"] = _FOREVER if _HASHED.search(name) else _ASK_FIRST
+
+def _is_hidden(directory: str, name: str) -> bool:
+    """Whether the file, or what a link of this name leads to, has a name that begins with a dot."""
+    root = Path(directory).resolve()
+    try:
+        found = Path(root, name).resolve()
+    except (OSError, ValueError):
+        return True  # a loop of links, or a name no file can have
+    places = [Path(name).parts, found.relative_to(root).parts if found.is_relative_to(root) else ()]
+    return any(part.startswith(".") and part != ".well-known" for parts in places for part in parts)
+
+
+def _dress(response: Response, name: str, to: ToStatic) -> None:
+    """Add what caches and browsers must know; whatever can run a script is a document."""
+    headers = response.headers
+    media_type = headers.get("content-type", "").partition(";")[0]
+    is_page = media_type in _PAGES
+    if is_page or media_type.endswith(("/xml", "+xml")):
+        headers["content-security-policy"] = to.content_security_policy
+        headers["x-frame-options"] = "DENY"
+        headers["referrer-policy"] = "strict-origin-when-cross-origin"
+    if is_page:
+        headers["cache-control"] = _NOT_KEPT
+    else:
+        headers["cache-control"] = _FOREVER if _HASHED.search(name) else _ASK_FIRST
 
 
 def _name(target: Target, route: Route) -> str:

@@ -50,6 +50,8 @@ async def test_this_machines_own_names_are_answered(host: bytes) -> None:
         ("127.0.0.2", 421),
         ("::1", 421),
         ("localhost", 421),
+        ("LOCALHOST", 421),
+        ("gateway.localhost", 421),
     ],
 )
 async def test_a_listener_that_others_can_reach_answers_to_any_name(

@@ -89,3 +89,15 @@ async def test_the_authority_of_an_absolute_target_counts_k1(target: bytes, stat
     answer = await world.raw("GET", target, [(b"host", b"app.example")])
     assert answer.status == status
     assert world.api.received == []
+
+
+async def test_options_about_the_server_as_a_whole_is_answered_here_k1_l6() -> None:
+    world = World()
+    ours = await world.raw("OPTIONS", b"*", [(b"host", b"app.example")])
+    assert (ours.status, ours.body) == (204, b"")
+    assert ours.all("access-control-allow-origin") == []
+    theirs = await world.raw("OPTIONS", b"*", [(b"host", b"evil.example")])
+    assert theirs.status == 421
+    others = await world.raw("GET", b"*", [(b"host", b"app.example")])
+    assert others.status == 400
+    assert world.api.received == []

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.support.world import SESSION, World
+from tests.support.world import LOGIN, SESSION, World
 
 TARGET = "/api/items/7?action=delete"
 
@@ -61,30 +61,77 @@ async def test_the_application_itself_may_lead_anywhere() -> None:
     assert len(world.api.received) == 1
 
 
-async def a_strangers_resumption(world: World) -> str:
-    """What an attempt of the attacker's own leads to once it has expired: a sealed way back."""
+async def a_strangers_way_back(world: World, how: str) -> str:
+    """What an attempt of the attacker's own leads to once it no longer fits."""
     attacker = world.browser()
     query = urlencode({"return_to": TARGET})
     started = await attacker.load(f"https://app.example/bff/login?{query}")
     at_provider = await attacker.load(started.one("location") or "")
-    world.clock.advance(660)
+    if how == "expired":
+        world.clock.advance(660)
+    else:
+        await attacker.load(at_provider.one("location") or "", site="cross-site")
     hop = await attacker.load(at_provider.one("location") or "", site="cross-site")
     found = re.search(r"url=(/bff/login\?resume=[^\"]*)", hop.text)
     assert found is not None
     return found[1]
 
 
-async def test_a_strangers_way_back_is_no_way_to_an_api() -> None:
+@pytest.mark.parametrize("how", ["expired", "replayed"])
+@pytest.mark.parametrize("site", ["cross-site", "same-origin", "none"])
+async def test_a_strangers_way_back_is_no_way_to_an_api(how: str, site: str) -> None:
     world = World()
-    link = await a_strangers_resumption(world)
+    link = await a_strangers_way_back(world, how)
     victim = await world.logged_in()
-    await victim.navigate(link, initiator="https://evil.example")
+    if site == "cross-site":
+        await victim.navigate(link, initiator="https://evil.example")
+    # Typed in, or reached through some page of ours: it is bound to the attacker's browser.
+    landed = await victim.load(f"https://app.example{link}", site=site)
+    assert "items" not in (landed.one("location") or "")
+    assert "%2Fitems" not in landed.text
     assert world.api.received == []
-    # The same link, where the page that follows is ours: with no restart left it is an explanation.
-    for _ in range(3):
-        landed = await victim.load(f"https://app.example{link}", site="cross-site")
-        assert "delete" not in landed.text
-        assert "items" not in (landed.one("location") or "")
+
+
+async def test_a_strangers_way_back_offers_no_button_to_the_target_either() -> None:
+    world = World()
+    attacker = world.browser()
+    started = await attacker.load(
+        f"https://app.example/bff/login?{urlencode({'return_to': TARGET})}"
+    )
+    link = ""
+    for _ in range(2):
+        at_provider = await attacker.load(started.one("location") or "")
+        world.clock.advance(660)
+        hop = await attacker.load(at_provider.one("location") or "", site="cross-site")
+        found = re.search(r"url=(/bff/login\?resume=[^\"]*)", hop.text)
+        assert found is not None
+        link = found[1]
+        started = await attacker.load(f"https://app.example{link}", site="same-origin")
+    assert "%2Fitems" in started.text  # the attacker's own page has it
+    landed = await world.browser().load(f"https://app.example{link}", site="cross-site")
+    assert landed.status == 400
+    assert "%2Fitems" not in landed.text
+
+
+async def test_cookies_made_up_for_a_broken_login_fill_no_store() -> None:
+    world = World()
+    browser = world.browser()
+    hop = await browser.load(
+        "https://app.example/bff/callback/main?state=x&code=x&iss=https%3A%2F%2Fid.example",
+        site="cross-site",
+    )
+    found = re.search(r"url=(/bff/login\?resume=[^\"]*)", hop.text)
+    assert found is not None
+    writes = world.store.writes
+    for number in range(50):
+        fields = [
+            (b"host", b"app.example"),
+            (b"sec-fetch-mode", b"navigate"),
+            (b"cookie", f"{LOGIN}={number:043d}".encode()),
+        ]
+        answer = await world.raw("GET", found[1].encode(), fields)
+        assert answer.status == 400
+    assert world.store.writes == writes
 
 
 @pytest.mark.parametrize(

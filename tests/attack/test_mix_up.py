@@ -101,12 +101,26 @@ async def test_a_malicious_provider_that_relays_the_code_gets_no_login_and_no_co
 async def test_an_unknown_provider_makes_no_request_leave_e21() -> None:
     world = two_providers()
     browser = world.browser()
-    for query in ("provider=https%3A%2F%2Fx.example", "provider=nobody"):
+    for query in (
+        "provider=https%3A%2F%2Fx.example",
+        "provider=nobody",
+        "iss=https%3A%2F%2Fx.example",
+        "iss=https%3A%2F%2Fid.example%2F",  # exactly, or another one
+        "iss=https%3A%2F%2Fid.example&provider=evil",  # one by name, one by issuer
+    ):
         answer = await browser.load(f"https://app.example/bff/login?{query}")
         assert 400 <= answer.status < 500
         assert answer.one("location") is None
     assert [provider.requests for provider in world.providers.values()] == [[], []]
-    # `iss` of a third-party-initiated login names nothing here: the default provider is asked.
-    answer = await browser.load("https://app.example/bff/login?iss=https%3A%2F%2Fx.example")
-    assert (answer.one("location") or "").startswith("https://id.example/authorize?")
-    assert "x.example" not in (answer.one("location") or "")
+
+
+async def test_a_login_somebody_else_starts_goes_to_an_issuer_of_ours_or_nowhere_e21() -> None:
+    world = two_providers()
+    browser = world.browser()
+    for issuer in world.providers:
+        query = urlencode({"iss": issuer, "target_link_uri": "https://evil.example/"})
+        answer = await browser.load(f"https://app.example/bff/login?{query}")
+        assert answer.status == 400  # the target is checked like any other
+        query = urlencode({"iss": issuer, "target_link_uri": "https://app.example/public/a"})
+        answer = await browser.load(f"https://app.example/bff/login?{query}")
+        assert (answer.one("location") or "").startswith(f"{issuer}/authorize?")

@@ -70,3 +70,18 @@ async def test_a_login_cookie_or_a_state_is_no_session_b14() -> None:
         browser.cookies[SESSION] = Cookie(value, "strict", "app.example")
         assert (await browser.fetch("/api/x")).status == 401
     assert world.api.received == []
+
+
+async def test_of_two_parallel_logins_only_the_one_in_use_stays_d1() -> None:
+    """Spared for a moment, since nobody knew which cookie the browser would take last."""
+    world = World()
+    browser = await world.logged_in()
+    old = browser.cookies[SESSION]
+    world.clock.advance(1)
+    await browser.navigate("/bff/login?prompt=login")
+    assert len(world.store.live_sessions()) == 2
+    world.clock.advance(61)
+    assert (await browser.fetch("/api/x")).status == 200
+    assert len(world.store.live_sessions()) == 1
+    browser.cookies[SESSION] = old
+    assert (await browser.fetch("/api/x")).status == 401

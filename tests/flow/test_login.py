@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.support.provider import OTHER_KEY
+from tests.support.provider import OTHER_KEY, sign
 from tests.support.world import BASE, LOGIN, ORIGIN, SESSION, World, settings_of
 
 PLAIN = {
@@ -400,3 +400,106 @@ async def test_metadata_too_old_to_be_trusted_is_not_used_however_long_the_outag
         answer = await world.browser().load(f"{ORIGIN}/bff/login")
         assert answer.status == 503
         world.clock.advance(2)
+
+
+async def test_a_login_taken_up_again_is_still_the_one_that_was_asked_for_g11_g12() -> None:
+    world = World()
+    browser = world.browser()
+    query = "prompt=login&max_age=60&acr_values=gold&return_to=/public/home"
+    started = await browser.load(f"{ORIGIN}/bff/login?{query}")
+    for _ in range(2):
+        at_provider = await browser.load(started.one("location") or "")
+        world.clock.advance(660)
+        hop = await browser.load(at_provider.one("location") or "", site="cross-site")
+        resume = re.search(r'url=(/bff/login\?resume=[^"]*)', hop.text)
+        assert resume is not None
+        started = await browser.load(f"{ORIGIN}{resume[1]}", site="same-origin")
+    first, second = world.provider.authorizations
+    for name, value in (("prompt", "login"), ("max_age", "60"), ("acr_values", "gold")):
+        assert first[name] == second[name] == value
+        assert f"{name}={value}" in started.text  # on the button, once nothing restarts any more
+
+
+async def test_a_token_that_is_dead_on_arrival_is_explained_and_loops_nowhere_h6() -> None:
+    world = World()
+    world.provider.change_token_answer = lambda answer: {
+        **{name: value for name, value in answer.items() if name != "refresh_token"},
+        "expires_in": 3,
+    }
+    browser = world.browser()
+    landed = await browser.navigate("/api/report")
+    assert landed.status == 401
+    assert "token.expired" in landed.text
+    assert len(world.provider.authorizations) == 1
+    assert world.api.received == []
+
+
+async def test_a_browser_that_does_not_keep_the_session_cookie_loops_nowhere() -> None:
+    world = World()
+    browser = world.browser()
+    keep = browser._keep
+
+    def forgetful(line: str, host: str) -> None:
+        if not line.startswith(f"{SESSION}="):
+            keep(line, host)
+
+    browser._keep = forgetful  # type: ignore[method-assign]  # the same, without one cookie
+    landed = await browser.navigate("/api/report")
+    assert landed.status == 401
+    assert "/bff/login" in landed.text
+    assert len(world.provider.authorizations) == 1
+
+
+async def test_the_old_session_dies_at_a_new_login_whatever_the_replicas_clocks_say_d1() -> None:
+    world = World()
+    browser = await world.logged_in()
+    old = browser.cookies[SESSION]
+    world.clock.advance(-20)
+    await browser.navigate("/bff/login?prompt=login")
+    assert browser.cookies[SESSION].value != old.value
+    browser.cookies[SESSION] = old
+    assert (await browser.fetch("/api/x")).status == 401
+
+
+def userinfo_claims(**changes: object) -> dict[str, object]:
+    claims = {"iss": "https://id.example", "aud": "spa", "sub": "ada", "department": "engines"}
+    return {name: value for name, value in {**claims, **changes}.items() if value is not None}
+
+
+async def test_a_signed_userinfo_answer_counts_once_its_signature_holds_g16() -> None:
+    world = World(settings_of(main_with(fetch_userinfo=True)))
+    world.provider.signed_userinfo = sign(userinfo_claims())
+    browser = await world.logged_in()
+    user = (await browser.fetch("/bff/session")).json()["user"]
+    assert user["department"] == "engines"
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        sign(userinfo_claims(), OTHER_KEY),
+        sign(userinfo_claims(sub="grace")),
+        sign(userinfo_claims(sub=None)),
+        sign(userinfo_claims(iss="https://id.example/")),
+        sign(userinfo_claims(iss=None)),
+        sign(userinfo_claims(aud="other")),
+        sign(userinfo_claims(aud=["spa", "other"])),
+        sign(userinfo_claims(aud=None)),
+        sign(userinfo_claims(nonce="x")),
+        sign(userinfo_claims(events={})),
+        sign(userinfo_claims(), header={"typ": "at+jwt"}),
+        sign(userinfo_claims()).rpartition(".")[0] + ".",
+        "not.a.jwt",
+        "",
+    ],
+)
+async def test_a_signed_userinfo_answer_that_proves_nothing_logs_nobody_in_g16_g17(
+    token: str,
+) -> None:
+    world = World(settings_of(main_with(fetch_userinfo=True)))
+    world.provider.signed_userinfo = token
+    browser = world.browser()
+    landed = await browser.navigate("/bff/login")
+    assert landed.status >= 400
+    assert SESSION not in browser.cookies
+    assert world.store.live_sessions() == {}

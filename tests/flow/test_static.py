@@ -106,3 +106,30 @@ async def test_files_are_read_only(world: World, method: str) -> None:
     answer = await world.raw(method, b"/index.html", [(b"host", b"app.example")])
     assert answer.status == 405
     assert answer.one("allow") == "GET, HEAD"
+
+
+@pytest.mark.parametrize("name", ["PAGE.HTM", "page.html", "page.xhtml", "logo.svg", "feed.xml"])
+async def test_whatever_can_run_a_script_has_a_policy_however_it_is_spelled_c15(
+    world: World, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "dist" / name).write_text("<x/>")
+    answer = await get(world, f"/{name}")
+    assert answer.status == 200
+    assert "frame-ancestors 'none'" in (answer.one("content-security-policy") or "")
+    assert answer.one("x-frame-options") == "DENY"
+    kept = name in ("logo.svg", "feed.xml")
+    assert answer.one("cache-control") == ("no-cache" if kept else "no-store")
+
+
+@pytest.mark.parametrize("path", ["/.git/config", "/link/config", "/assets/link/config"])
+async def test_hidden_files_are_not_part_of_the_app_not_even_by_a_link(
+    world: World, tmp_path: Path, path: str
+) -> None:
+    site = tmp_path / "dist"
+    (site / ".git").mkdir()
+    (site / ".git" / "config").write_text("secret")
+    (site / "link").symlink_to(site / ".git")
+    (site / "assets" / "link").symlink_to("../.git")
+    answer = await get(world, path)
+    assert answer.status == 404
+    assert b"secret" not in answer.body

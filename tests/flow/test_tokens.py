@@ -7,7 +7,7 @@ import pytest
 
 from gateway.oidc.back_channel import BackChannelAnswer
 from tests.support.provider import OTHER_KEY, sign
-from tests.support.world import SESSION, World, settings_of
+from tests.support.world import BASE, SESSION, World, settings_of
 
 
 def bearer(world: World) -> str:
@@ -241,3 +241,43 @@ async def test_replicas_read_again_before_they_refresh() -> None:
     assert (await browser.fetch("/api/x")).status == 200
     assert (await other.fetch("/api/x")).status == 200
     assert world.provider.seen("/token") == 2
+
+
+async def test_a_refresh_that_brings_fewer_scopes_counts_for_the_request_it_was_made_for() -> None:
+    world = World()
+    browser = await world.logged_in()
+    world.provider.change_token_answer = lambda answer: {**answer, "scope": "openid profile"}
+    world.clock.advance(400)
+    routes = BASE["routes"][0] | {"path": "/api/orders/", "scopes": ["orders.read"]}
+    gateway = world.replica(settings_of({"routes": [routes]}))
+    other = world.browser(gateway)
+    other.cookies = browser.cookies
+    for _ in range(3):
+        answer = await other.fetch("/api/orders/7")
+        assert answer.status == 403
+        assert answer.json()["code"] == "scope.insufficient"
+    assert world.provider.seen("/token") == 2
+    assert world.api.received == []
+
+
+async def test_an_optional_route_goes_on_without_a_token_that_cannot_be_had() -> None:
+    world = World()
+    world.provider.change_token_answer = lambda answer: {
+        name: value for name, value in answer.items() if name != "refresh_token"
+    }
+    browser = await world.logged_in()
+    world.clock.advance(400)
+    assert (await browser.fetch("/maybe/x")).status == 200
+    assert world.api.sent(b"authorization") == []
+    assert (await browser.fetch("/api/x")).status == 401
+
+
+async def test_an_optional_route_waits_for_a_provider_that_is_down_as_any_other() -> None:
+    """Silently treating a person as a stranger would be worse than saying: in a moment."""
+    world = World()
+    browser = await world.logged_in()
+    world.clock.advance(400)
+    world.provider.down = True
+    answer = await browser.fetch("/maybe/x")
+    assert answer.status == 503
+    assert world.api.received == []

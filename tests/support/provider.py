@@ -58,6 +58,7 @@ class FakeProvider:
     change_token_answer: Callable[[Claims], Claims] = lambda answer: answer
     change_callback: Callable[[dict[str, str]], dict[str, str]] = lambda parameters: parameters
     userinfo: Claims | None = None
+    signed_userinfo: str | None = None  # instead of the above
     answers: dict[str, deque[BackChannelAnswer]] = field(default_factory=dict)
     requests: list[BackChannelRequest] = field(default_factory=list)
     authorizations: list[dict[str, str]] = field(default_factory=list)
@@ -86,6 +87,8 @@ class FakeProvider:
                 return _json({"keys": self.jwks})
             case "/token":
                 return self._token(request)
+            case "/userinfo" if self.signed_userinfo is not None:
+                return BackChannelAnswer(200, "application/jwt", self.signed_userinfo.encode())
             case "/userinfo":
                 return _json(self.userinfo or {"sub": self.subject, "name": "Ada Lovelace"})
             case "/revoke":

@@ -50,7 +50,7 @@ def test_an_app_may_be_a_development_server_that_gets_no_token(tmp_path: Path) -
     assert app.to.token == "none"
 
 
-@pytest.mark.parametrize("name", ["dist", 'a "quoted" # place', "ünï: ['x']"])
+@pytest.mark.parametrize("name", ["dist", 'a "quoted" # place', "ünï: ['x']", "a😀b"])
 def test_an_app_may_be_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
     folder = tmp_path / name
     folder.mkdir()

@@ -53,6 +53,8 @@ def test_every_random_key_is_accepted_in_every_spelling() -> None:
 @pytest.mark.parametrize(
     "weak",
     [
+        "correct horse battery staple is my key yes",
+        "Seventeen, blue; window, river; lamp, north!",
         "changeme",
         "changeme" * 8,
         "x",

@@ -1,6 +1,7 @@
 """Routes: which requests go where, with nothing left to interpretation (A4, K4, K9)."""
 
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 
@@ -134,6 +135,9 @@ def test_an_upstream_that_leaves_something_open_is_refused(upstream: object) -> 
         "http://127.0.0.1:9090/",
         "http://localhost:9090/metrics",
         "http://gw.internal:8080/",
+        "http://app.example.com/",
+        "http://app.example.com:80/x",
+        f"http://{gethostname()}:8080/",
     ],
 )
 def test_an_upstream_that_is_the_gateway_itself_is_refused(upstream: str) -> None:
@@ -278,7 +282,19 @@ def test_methods_are_those_that_are_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "methods", [[], ["get"], ["TRACE"], ["CONNECT"], ["FOO"], "GET", ["GET", None], [1]]
+    "methods",
+    [
+        [],
+        ["get"],
+        ["TRACE"],
+        ["CONNECT"],
+        ["FOO"],
+        ["OPTIONS"],
+        ["GET", "OPTIONS"],
+        "GET",
+        ["GET", None],
+        [1],
+    ],
 )
 def test_other_methods_are_refused(methods: object) -> None:
     """A5, L6."""

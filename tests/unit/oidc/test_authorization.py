@@ -181,10 +181,11 @@ def test_e14_parameters_outside_the_seven_never_reach_the_provider() -> None:
     assert sent == REQUIRED | {"login_hint": "ada&scope=admin"}
 
 
-def test_e21_a_third_party_cannot_name_an_issuer_to_ask() -> None:
-    assert (
-        read_wish(b"iss=https://evil.example&target_link_uri=https://evil.example") == LoginWish()
-    )
+def test_e21_a_third_party_names_an_issuer_and_a_target_and_neither_is_asked_as_it_stands() -> None:
+    wish = read_wish(b"iss=https://id.example&target_link_uri=/orders&login_hint=ada")
+    assert wish == LoginWish(issuer="https://id.example", return_to="/orders", login_hint="ada")
+    both = read_wish(b"return_to=/mine&target_link_uri=/theirs")
+    assert both.return_to == "/mine"
     assert url(wish=read_wish(b"iss=https://evil.example")).startswith("https://id.example/")
 
 
