@@ -110,7 +110,10 @@ class SessionStore(Protocol):
         ...
 
     def watch(self, changes: Changes) -> None:
-        """Tell of every change from now on; call once, before the first read."""
+        """Tell of every change from now on; call before the first read.
+
+        RuntimeError when called again: one of the two would trust its copies and hear of nothing.
+        """
         ...
 
     def is_watched(self) -> bool:

@@ -5,7 +5,8 @@ waits for nobody; the more requests a turn serves, the less each of their reads 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
 
 from gateway.errors import Code, Unavailable
 from gateway.ports import LookupId, StoredRecord
@@ -27,6 +28,7 @@ class ReadBatches:
     def __init__(self, fetch: _Fetch) -> None:
         self._fetch = fetch
         self._collected: dict[LookupId, list[_Waiter]] = {}
+        self._next: asyncio.Task[None] | None = None  # begins in the next turn, and takes them all
         self._running: set[asyncio.Task[None]] = set()
 
     async def read(self, lookup: LookupId) -> StoredRecord | None:
@@ -34,10 +36,9 @@ class ReadBatches:
 
         Whoever is cancelled here leaves alone: the others' results come as they would have.
         """
-        loop = asyncio.get_running_loop()
-        if not self._collected:
-            loop.call_soon(self._send)
-        waiter: _Waiter = loop.create_future()
+        waiter: _Waiter = asyncio.get_running_loop().create_future()
+        if self._next is None or self._next.done():  # done: cancelled before it began
+            self._next = self._start(self._send())
         self._collected.setdefault(lookup, []).append(waiter)
         return await waiter
 
@@ -46,14 +47,20 @@ class ReadBatches:
         while self._running:
             await asyncio.wait(self._running)
 
-    def _send(self) -> None:
-        collected = list(self._collected.items())
-        self._collected = {}
-        for first in range(0, len(collected), MOST):
-            batch = dict(collected[first : first + MOST])
-            task = asyncio.get_running_loop().create_task(self._serve(batch))
-            self._running.add(task)  # the loop itself holds tasks only weakly
-            task.add_done_callback(self._running.discard)
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._running.add(task)  # the loop itself holds tasks only weakly
+        task.add_done_callback(self._running.discard)
+        return task
+
+    async def _send(self) -> None:
+        collected, self._collected, self._next = self._collected, {}, None
+        if len(collected) <= MOST:
+            await self._serve(collected)
+            return
+        each = list(collected.items())
+        for first in range(0, len(each), MOST):
+            self._start(self._serve(dict(each[first : first + MOST])))
 
     async def _serve(self, batch: dict[LookupId, list[_Waiter]]) -> None:
         try:

@@ -142,6 +142,10 @@ class RedisStore:
 
     def watch(self, changes: Changes) -> None:
         """See the port. The link opens when there is an event loop, at the first read at last."""
+        if self._tracking is not None:
+            raise RuntimeError(
+                "watched already: one of the two would trust copies and hear nothing"
+            )
 
         def write(step: Step) -> Coroutine[Any, Any, Any]:
             return self._do(partial(self._one, step, repeatable=True))

@@ -46,11 +46,12 @@ class Clients:
     a sweep, and never early.
     """
 
-    def __init__(self, limits: Limits, refused: OnRefusal, *, most: int) -> None:
-        """`most` is how many may be connected; at most `limits.max_connections`."""
+    def __init__(self, limits: Limits, refused: OnRefusal, *, most: int, spare: int) -> None:
+        """`most` may be connected; up to `spare` above them are told that they are too many."""
         self.limits = limits
         self.refused = refused
         self.most = most
+        self.spare = spare
         self.now = time.monotonic()
         self.draining = False
         self.connections: set[Counted] = set()

@@ -15,6 +15,8 @@ from gateway.server.answers import CONTINUE, Ending, answer_head, plain_head, pr
 HIGH_WATER = 65536
 """Octets of a body that wait for the application before the connection reads no more."""
 
+_WORTH_NO_COPY = 16384  # octets of a piece that are written from where they lie
+
 _log = logging.getLogger("gateway.server")
 _DISCONNECT: Message = {"type": "http.disconnect"}
 
@@ -24,6 +26,7 @@ class Carrier(Protocol):
 
     transport: asyncio.Transport
     flow: FlowControl
+    loop: asyncio.AbstractEventLoop
 
     def date(self) -> list[tuple[bytes, bytes]]:
         """Return the Date line."""
@@ -63,6 +66,7 @@ class Exchange:
     _held = 0
     _failure: Refused | None = None
     _news: asyncio.Event | None = None
+    _head = b""  # the head of the answer, while it is not written
     _ending = Ending.NONE
     _left = 0
 
@@ -147,9 +151,10 @@ class Exchange:
     async def _broken(self, code: Code, detail: str = "") -> None:
         if self.gone or self.answered:
             return
-        if self.begun:
+        if self.begun and not self._head:
             self._carrier.reset()  # what was sent must not look whole (M12)
             return
+        self.begun, self._head = False, b""
         status, fields, body = problem(code, detail)
         await self.send({"type": "http.response.start", "status": status, "headers": fields})
         await self.send({"type": "http.response.body", "body": body})
@@ -243,23 +248,34 @@ class Exchange:
             keep_alive=self.keep_alive and self._carrier.may_stay(self),
         )
         self.begun = True
-        self._carrier.transport.write(head)
+        # With the first piece of the body it is one system call; alone it goes at the next turn.
+        self._head = head
+        self._carrier.loop.call_soon(self._write_head)
+
+    def _write_head(self) -> None:
+        if self._head and not self.gone:
+            self._carrier.transport.write(self._head)
+        self._head = b""
 
     def _go_on(self, piece: bytes, *, more: bool) -> None:
-        write = self._carrier.transport.write
+        parts = [self._head] if self._head else []
+        self._head = b""
         if self._ending is Ending.LENGTH:
             self._left -= len(piece)
             if self._left < 0 or (self._left and not more):
                 raise RuntimeError("the body is not as long as announced")
-            if piece:
-                write(piece)
+            parts.append(piece)
         elif self._ending is Ending.CHUNKED:
             if piece:
-                self._carrier.transport.writelines((b"%x\r\n" % len(piece), piece, b"\r\n"))
+                parts += (b"%x\r\n" % len(piece), piece, b"\r\n")
             if not more:
-                write(b"0\r\n\r\n")
-        elif self._ending is Ending.CLOSE and piece:
-            write(piece)
+                parts.append(b"0\r\n\r\n")
+        elif self._ending is Ending.CLOSE:
+            parts.append(piece)
+        if len(piece) < _WORTH_NO_COPY:
+            self._carrier.transport.write(b"".join(parts))
+        else:
+            self._carrier.transport.writelines(parts)
         if not more:
             self.answered = True
             self._tell()

@@ -66,6 +66,9 @@ class Heads:
         self._by_octets: dict[bytes, Head] = {}
         self.find = self._by_octets.get
 
+    def __len__(self) -> int:
+        return len(self._by_octets)
+
     def keep(self, octets: bytes, head: Head) -> None:
         """Remember a head."""
         if len(self._by_octets) >= MOST_HEADS:

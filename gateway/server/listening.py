@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import importlib.util
 import logging
 import resource
@@ -16,11 +17,14 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from gateway.server.clients import TICK, Clients, OnRefusal
-from gateway.server.protocol import SPARE, HardenedProtocol
+from gateway.server.protocol import HardenedProtocol
 from gateway.server.sockets import BACKLOG, Neighbourhood, accept_waiting
 from gateway.settings import Limits
 
 _log = logging.getLogger("gateway.server")
+
+SPARE = 64
+"""Connections above the limit that are told so; those above even this are just closed."""
 
 _OTHER_FILES = 64
 """Open files besides those of clients and of the upstreams they are passed on to."""
@@ -51,6 +55,7 @@ class Server(uvicorn.Server):
             listener.app,
             # Called with uvicorn's keywords for every connection, as it would call the class.
             http=cast("type[asyncio.Protocol]", partial(HardenedProtocol, clients)),
+            interface="asgi3",
             ws="none",
             lifespan="off",
             proxy_headers=False,  # forwarded fields are read by our own rule (N1)
@@ -128,26 +133,40 @@ class Server(uvicorn.Server):
 
 def server_for(listener: Listener, *, limits: Limits, refused: OnRefusal) -> Server:
     """Return a server that answers on the listener's sockets once it is served."""
-    return Server(listener, Clients(limits, refused, most=_room_for(limits.max_connections)))
+    most, spare = _room_for(limits.max_connections)
+    return Server(listener, Clients(limits, refused, most=most, spare=spare))
 
 
 @lru_cache(maxsize=1)
-def _room_for(wanted: int) -> int:
-    """Return how many clients can be connected, and see to it that the system allows them.
+def _room_for(wanted: int) -> tuple[int, int]:
+    """Return how many clients can be connected, and how many above them can be told.
 
-    Each may need a second file, towards an upstream; whoever comes when all are used up could not
-    even be told so (F35).
+    Each may need a second file, towards an upstream; whoever comes when all are used up cannot
+    even be told so (F35). So the system is asked for enough, and where it gives less, there is
+    room for fewer.
     """
-    needed = 2 * (wanted + SPARE) + _OTHER_FILES
+    needed = 2 * wanted + SPARE + _OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < needed:
         soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     if soft == resource.RLIM_INFINITY or soft >= needed:
-        return wanted
-    room = max(1, (soft - _OTHER_FILES - SPARE) // 2)
+        return wanted, SPARE
+    spare = min(SPARE, soft // 8)
+    room = min(wanted, (soft - spare - min(_OTHER_FILES, soft // 4)) // 2)
     _log.warning("only %d open files are allowed: at most %d connections at a time", soft, room)
-    return min(wanted, room)
+    return max(1, room), spare
+
+
+def _calm_the_collector() -> None:
+    """Have the garbage collector look at what requests leave behind, and seldom.
+
+    What is there when serving begins stays as long as the process: no use in looking through it
+    again and again. What a request leaves is freed by its reference counts; cycles are rare.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 async def serve(
@@ -158,6 +177,7 @@ async def serve(
     until: asyncio.Event | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, or until the event; then let requests under way finish."""
+    _calm_the_collector()
     servers = [server_for(listener, limits=limits, refused=refused) for listener in listeners]
 
     def stop() -> None:

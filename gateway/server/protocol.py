@@ -29,9 +29,6 @@ from gateway.web.connection import Connection
 MOST_QUEUED = 32
 """Requests that may wait behind the one under way; after the last the connection is closed."""
 
-SPARE = 64
-"""Connections above the limit that are told so; those above even this are just closed."""
-
 _SMALL = 65536
 """Octets of a body that nobody wants, for which it is worth keeping the connection."""
 
@@ -54,7 +51,7 @@ class HardenedProtocol(ReadingConnection):
         self._place = self.located()
         self.await_in(Phase.HEAD, self.clients.limits.header_timeout)
         above = len(self.connections) - self.clients.most
-        if above > SPARE:
+        if above > self.clients.spare:
             self.deaf = True
             transport.abort()
         elif above > 0:

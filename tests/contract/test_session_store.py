@@ -489,6 +489,13 @@ async def test_a_link_that_is_cut_is_known_to_be_and_comes_back(world: World, to
         told.of.clear()
 
 
+async def test_a_store_is_watched_by_one(world: World, told: Told) -> None:
+    with pytest.raises(RuntimeError):
+        world.store.watch(Told())
+    await world.put(A, StoredRecord(1, b"1"))
+    await soon(lambda: told.of == [A])
+
+
 async def test_a_store_nobody_watches_vouches_for_nothing(world: World) -> None:
     await world.put(A, StoredRecord(1, b"1"))
     assert not world.store.is_watched()

@@ -13,6 +13,8 @@ from tests.support.pictures import picture, stay_on_the_hop_page
 
 pytestmark = pytest.mark.e2e
 
+GONE = -2  # the server's word for the time a key has left that has run out by now
+
 FETCH = """async ([path, method]) => {
   const begun = performance.now();
   const answer = await fetch(path, {method, headers: {"X-CSRF": "1"}});
@@ -213,10 +215,10 @@ def test_a_dump_of_redis_holds_nothing_readable_and_every_key_ends(
     for key in keys:
         ttl = fleet.redis.command("PTTL", key)
         assert isinstance(ttl, int)
-        assert ttl > 0, key
+        assert ttl > 0 or ttl == GONE, key
         value = fleet.redis.command("DUMP", key)
-        assert isinstance(value, bytes)
-        dump += key + value
+        assert isinstance(value, bytes) or value is None
+        dump += key + (value or b"")
     for token in fleet.issued():
         assert token[:40].encode() not in dump
     for cookie in context.cookies():
@@ -234,6 +236,7 @@ def test_a_frozen_redis_is_a_503_for_everybody_and_a_logout_for_nobody_f2(
     cookies = context.cookies()
     fleet.redis.freeze()
     try:
+        page.wait_for_timeout(1200)  # what was proven to be in memory holds for a second
         for path, method in (
             ("/api/orders", "GET"),
             ("/bff/session", "GET"),

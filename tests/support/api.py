@@ -35,6 +35,7 @@ class FakeApi:
     status: int = 200
     fields: Fields = ((b"content-type", b"application/json"),)
     pieces: tuple[bytes | Exception, ...] = (b'{"hello":"world"}',)
+    whole: bool = False  # all of the body is there at once
     failure: Unavailable | None = None
     received: list[UpstreamRequest] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
@@ -52,6 +53,9 @@ class FakeApi:
         self.bodies.append(octets)
         if self.failure is not None:
             raise self.failure
+        if self.whole:
+            pieces = [piece for piece in self.pieces if isinstance(piece, bytes)]
+            return UpstreamAnswer(self.status, self.fields, b"".join(pieces))
         return UpstreamAnswer(self.status, self.fields, self.body or FakeBody(self))
 
     async def upgrade(self, request: UpstreamRequest) -> Upgraded | UpstreamAnswer:

@@ -137,6 +137,8 @@ class MemoryStore:
         return True
 
     def watch(self, changes: Changes) -> None:
+        if self._changes is not None:
+            raise RuntimeError("watched already")
         self._changes = changes
         self._deliver(None)
 

@@ -75,6 +75,7 @@ class Served:
 
     port: int
     server: Server
+    serving: asyncio.Task[None]
     refused: list[tuple[Code, str]] = field(default_factory=list)
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -94,6 +95,10 @@ class Served:
         async with self.talk() as talk:
             talk.send(octets)
             return await talk.rest()
+
+    def stop(self) -> None:
+        """Tell it to stop, as a signal does; `serving` ends when it has."""
+        self.server.should_exit = True
 
     @property
     def connected(self) -> int:
@@ -124,7 +129,7 @@ async def served(
     server = server_for(Listener(app, [listening]), limits=limits or Limits(), refused=tell)
     task = asyncio.create_task(server.serve(sockets=[listening]))
     try:
-        yield Served(listening.getsockname()[1], server, told)
+        yield Served(listening.getsockname()[1], server, task, told)
     finally:
         server.force_exit = server.should_exit = True
         await task

@@ -71,8 +71,7 @@ def read_requests(octets: bytes) -> list[Request]:
     """
     found: list[Request] = []
     while True:
-        while octets.startswith(b"\r\n"):  # section 2.2
-            octets = octets[2:]
+        octets = octets.lstrip(b"\r\n")  # section 2.2 asks for one empty line at least
         try:
             request, octets = _request_head(octets)
         except (Unreadable, Unfinished):

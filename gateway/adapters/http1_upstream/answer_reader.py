@@ -13,6 +13,7 @@ from typing import Any
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from gateway.adapters.http1_upstream.answer_heads import AnswerHead, AnswerHeads
 from gateway.edge.answer_framing import (
     CHUNKED,
     MAX_FIELDS,
@@ -32,22 +33,6 @@ _HTTP_1_1 = b"HTTP/1.1 "
 _HTTP_1_0 = b"HTTP/1.0 "
 
 
-# Heads of answers by their octets. An API under load says the same again and again, Date included,
-# and what was parsed and judged once need not be judged again: it follows from the octets alone.
-_heads: dict[bytes, tuple[int, Fields, int, bool, dict[str, Any]]] = {}
-_MOST_HEADS = 512
-_LONGEST_HEAD = 2048
-
-
-def _keep(head: bytes, judged: tuple[int, Fields, int, bool], reader: "AnswerReader") -> None:
-    status, fields, left, persistent = judged
-    if len(head) > _LONGEST_HEAD or any(name == b"set-cookie" for name, _ in fields):
-        return  # what is somebody's is not kept
-    if len(_heads) >= _MOST_HEADS:
-        del _heads[next(iter(_heads))]
-    _heads[head] = status, fields, left, persistent, reader.known
-
-
 class AnswerReader:
     """Reads one final answer, and drops the interim ones before it (M10).
 
@@ -63,8 +48,8 @@ class AnswerReader:
         "_ended",
         "_fields",
         "_head_is_in",
+        "_heads",
         "_interim",
-        "_is_plain",
         "_left",
         "_parser",
         "_raw",
@@ -81,11 +66,18 @@ class AnswerReader:
         "switched",
     )
 
-    def __init__(self, *, to_head: bool = False, upgrade: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        to_head: bool = False,
+        upgrade: bool = False,
+        heads: AnswerHeads | None = None,
+    ) -> None:
         """`to_head`: the method is HEAD. `upgrade`: a 101 has been asked for."""
         self._to_head = to_head
         self._upgrade = upgrade
-        self._is_plain = not (to_head or upgrade)
+        # What ends an answer to HEAD, or to a request for an upgrade, is not in its head alone.
+        self._heads = None if to_head or upgrade else heads
         self._raw = b""  # the head as far as it has come, when it did not come at once
         self._interim = 0
         self._left = 0
@@ -133,8 +125,8 @@ class AnswerReader:
     def _read_head(self, octets: bytes) -> bytes:
         """Return what lies behind the head, or nothing when more of it has to come."""
         before = len(self._raw)
-        if not before and not self._interim and self._is_plain:
-            rest = self._read_again(octets)
+        if self._heads is not None and not (before or self._interim):
+            rest = self._read_again(octets, self._heads)
             if rest is not None:
                 return rest
         raw = self._raw + octets if before else octets
@@ -158,17 +150,20 @@ class AnswerReader:
             raise MalformedAnswer("no status line of HTTP/1.1 or HTTP/1.0")
         self._raw = b""
         self._judge_head(parser.get_status_code(), is_http_1_0=is_http_1_0)
-        if self._left >= 0 and self._is_plain and not (before or self._interim):
-            _keep(raw[: end + 4], (self.status, self.fields, self._left, self.persistent), self)
+        if self._heads is not None and self._left >= 0 and not (before or self._interim):
+            head = AnswerHead(self.status, self.fields, self._left, self.persistent)
+            self.known = head.known
+            self._heads.keep(raw[: end + 4], head)
         return raw[end + 4 :]
 
-    def _read_again(self, octets: bytes) -> bytes | None:
+    def _read_again(self, octets: bytes, heads: AnswerHeads) -> bytes | None:
         """Read a head that has come before, octet by octet; None if it has not."""
         end = octets.find(_END_OF_HEAD) + len(_END_OF_HEAD)
-        known = _heads.get(octets[:end])
-        if known is None:
+        head = heads.find(octets[:end])
+        if head is None:
             return None
-        self.status, self.fields, self._left, self.persistent, self.known = known
+        self.status, self.fields, self._left = head.status, head.fields, head.length
+        self.persistent, self.known = head.persistent, head.known
         self.complete = not self._left
         return octets[end:]
 

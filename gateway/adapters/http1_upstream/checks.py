@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Sequence
 from math import inf
 
+from gateway.adapters.http1_upstream.answer_heads import AnswerHeads
 from gateway.adapters.http1_upstream.connection import Connection
 from gateway.adapters.http1_upstream.dialling import Address, dial
 from gateway.adapters.http1_upstream.exchange import Exchange
@@ -65,6 +66,9 @@ class Checks:
 
 class _Nowhere:
     """The home of a connection that serves once."""
+
+    def __init__(self) -> None:
+        self.heads = AnswerHeads()
 
     def free(self, connection: Connection) -> None:
         """It has served."""

@@ -1,10 +1,13 @@
 """One connection to one server: it carries one exchange after another, never two at once."""
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from math import inf
 from typing import Protocol, cast
+
+from gateway.adapters.http1_upstream.answer_heads import AnswerHeads
 
 HIGH_WATER = 65536
 """Octets the transport buffers before we stop writing; the kernel's own buffers come on top."""
@@ -39,6 +42,8 @@ class Carried(Protocol):
 class Home(Protocol):
     """Where a connection belongs."""
 
+    heads: AnswerHeads
+
     def free(self, connection: "Connection") -> None:
         """It has done its exchange and may carry another."""
         ...
@@ -68,6 +73,7 @@ class Connection(asyncio.Protocol):
         "_timer",
         "_transport",
         "born",
+        "heads",
         "is_fresh",
         "is_open",
         "loop",
@@ -75,6 +81,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, home: Home, loop: asyncio.AbstractEventLoop) -> None:
         self._home = home
+        self.heads = home.heads
         self.loop = loop
         self._transport: asyncio.Transport
         self._exchange: Carried | None = None
@@ -179,7 +186,7 @@ class Connection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=HIGH_WATER)
         self.is_open = True
         plain = transport.get_extra_info("socket")
-        if plain is not None:
+        with contextlib.suppress(OSError):  # the server may have gone already
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             for name, value in _PROBES:
                 if hasattr(socket, name):  # macOS calls the first one otherwise

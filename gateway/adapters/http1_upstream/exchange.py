@@ -36,9 +36,11 @@ class Exchange:
         "_heard",
         "_idle",
         "_is_fresh",
+        "_is_over",
+        "_is_paused",
+        "_is_sent",
         "_loop",
         "_may_return",
-        "_paused",
         "_reader",
         "_streams",
         "_times",
@@ -46,8 +48,6 @@ class Exchange:
         "_upload",
         "_wanted",
         "failure",
-        "over",
-        "sent",
         "stale",
         "wire",
     )
@@ -67,7 +67,7 @@ class Exchange:
         self._times = times
         self._idle = inf if times.idle is None else times.idle
         self._until = until
-        self._reader = AnswerReader(to_head=to_head, upgrade=upgrade)
+        self._reader = AnswerReader(to_head=to_head, upgrade=upgrade, heads=connection.heads)
         self._may_return = not upgrade
         self._answered: asyncio.Future[None] = loop.create_future()
         self._wanted: asyncio.Future[None] | None = None  # the body's reader waits
@@ -76,10 +76,10 @@ class Exchange:
         self._heard = False
         self._is_fresh = connection.is_fresh
         self._streams = False
-        self._paused = False
+        self._is_paused = False
         self._buffered = 0
-        self.sent = False
-        self.over = False
+        self._is_sent = False
+        self._is_over = False
         self.stale = False
         self.failure: Exception | None = None
         self.wire: UpgradedWire | None = None
@@ -112,7 +112,7 @@ class Exchange:
     def answer(self) -> UpstreamAnswer:
         """Return the answer: with its body as octets if it is all there, else as a stream."""
         reader = self._reader
-        if self.over and self.failure is None:
+        if self._is_over and self.failure is None:
             pieces = reader.pieces
             body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             return UpstreamAnswer(reader.status, reader.fields, body, reader.known)
@@ -130,12 +130,12 @@ class Exchange:
                 octets = pieces[0] if len(pieces) == 1 else b"".join(pieces)
                 pieces.clear()
                 self._buffered = 0
-                if self._paused:
+                if self._is_paused:
                     self._read_on()
                 return octets
             if self.failure is not None:
                 raise self.failure
-            if self.over:
+            if self._is_over:
                 raise StopAsyncIteration
             self._wanted = self._loop.create_future()
             try:
@@ -181,9 +181,10 @@ class Exchange:
 
     def timed_out(self) -> None:
         """The deadline that was set last has passed."""
-        part = "body" if self._reader.status else "header" if self.sent else "request body"
-        # A browser that sends nothing is not the server's fault.
-        self._fail(Unavailable(Code.UPSTREAM_TIMEOUT, note=part), blame=not self._asking)
+        part = "body" if self._reader.status else "header" if self._is_sent else "request body"
+        # A browser that sends nothing, or reads nothing, is not the server's fault.
+        blame = not self._asking and not self._is_paused
+        self._fail(Unavailable(Code.UPSTREAM_TIMEOUT, note=part), blame=blame)
 
     # ----------------------------------------------------------------------------------------------
 
@@ -205,7 +206,7 @@ class Exchange:
             self._all_sent()
 
     def _all_sent(self) -> None:
-        self.sent = True
+        self._is_sent = True
         if not self._reader.status:
             self._connection.set_deadline(min(self._loop.time() + self._times.header, self._until))
 
@@ -228,20 +229,20 @@ class Exchange:
         self._buffered += count
         if self._buffered < MOST_BUFFERED:
             self._extend()
-        elif not self._paused:
-            self._paused = True
+        elif not self._is_paused:
+            self._is_paused = True
             self._connection.pause()
             self._connection.set_deadline(self._until)  # it is not the server that is slow
         self._wake()
 
     def _read_on(self) -> None:
-        self._paused = False
-        if not self.over:
+        self._is_paused = False
+        if not self._is_over:
             self._connection.resume()
             self._extend()
 
     def _switch(self) -> None:
-        self.over = True
+        self._is_over = True
         reader = self._reader
         self.wire = UpgradedWire(b"".join(reader.pieces), self._connection.left)
         reader.pieces.clear()
@@ -249,27 +250,27 @@ class Exchange:
         self._wake()
 
     def _complete(self) -> None:
-        self.over = True
+        self._is_over = True
         self._stop_sending()
         connection = self._connection
-        if self._paused:
+        if self._is_paused:
             connection.resume()
         # An answer to half a request is an answer, but the connection has come out of step (M16).
-        is_in_step = self.sent and not connection.has_unsent and self._may_return
+        is_in_step = self._is_sent and not connection.has_unsent and self._may_return
         connection.finished(reusable=is_in_step and self._reader.persistent)
         self._wake()
 
     def _fail(self, failure: Exception, *, blame: bool = True) -> None:
-        if self.over:
+        if self._is_over:
             return
-        self.over = True
+        self._is_over = True
         self.failure = failure
         self._stop_sending()
         self._connection.failed(blame=blame)
         self._wake()
 
     def _give_up(self) -> None:
-        if not self.over:
+        if not self._is_over:
             self._fail(Unavailable(Code.UPSTREAM_PROTOCOL, note="given up by us"), blame=False)
         self._reader.pieces.clear()
         if self.wire is not None:

@@ -52,6 +52,8 @@ class Health:
 
     def succeeded(self) -> None:
         """It has answered."""
+        if not self._row and self.out_until == -inf:
+            return  # as nearly always
         self._row = 0
         self._pause = FIRST_PAUSE
         self._on_trial = False

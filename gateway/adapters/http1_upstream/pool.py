@@ -11,6 +11,7 @@ from itertools import islice
 from math import inf
 from typing import cast
 
+from gateway.adapters.http1_upstream.answer_heads import AnswerHeads
 from gateway.adapters.http1_upstream.connection import Connection, Home
 from gateway.adapters.http1_upstream.health import Health
 from gateway.edge.upstream_group import PoolLimits
@@ -37,12 +38,13 @@ class Pool:
     """One server's connections, as their `Home`."""
 
     __slots__ = ("_all", "_closed", "_dial", "_dials", "_idle", "_limits", "_line", "_loop",
-                 "health", "origin")  # fmt: skip
+                 "heads", "health", "origin")  # fmt: skip
 
     def __init__(self, origin: str, dial: Dial, limits: PoolLimits) -> None:
         """Make an empty pool; must be called in the event loop it is for."""
         self.origin = origin
         self.health = Health()
+        self.heads = AnswerHeads()
         self._dial = dial
         self._limits = limits
         self._loop = asyncio.get_running_loop()
@@ -120,7 +122,7 @@ class Pool:
 
     def free(self, connection: Connection) -> None:
         """Give a connection to who waits longest, or let it lie."""
-        if self._is_too_old(connection):
+        if self._line and self._is_too_old(connection):
             connection.close()
         else:
             connection.is_fresh = False

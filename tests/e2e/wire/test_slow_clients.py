@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import Code, Refused
-from gateway.server.protocol import SPARE
+from gateway.server.listening import SPARE
 from gateway.settings import Limits
 from tests.support.serving import Served, Talk, served, serving
 from tests.support.strict_http import read_answers

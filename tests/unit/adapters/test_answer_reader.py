@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from gateway.adapters.http1_upstream.answer_heads import LONGEST_HEAD, MOST_HEADS, AnswerHeads
 from gateway.adapters.http1_upstream.answer_reader import AnswerReader
 from gateway.edge.answer_framing import MAX_FIELDS, MAX_HEAD_OCTETS, MAX_INTERIM, MalformedAnswer
 
@@ -333,3 +334,95 @@ def test_after_a_101_that_was_asked_for_octets_are_not_http(step: int) -> None:
 def test_a_refusal_to_upgrade_is_an_answer() -> None:
     found = read(b"HTTP/1.1 403 No\r\n" + TWO, step=100, upgrade=True)
     assert found == Read(403, b"ab", persistent=True, complete=True)
+
+
+# -- heads that came before ---------------------------------------------------------------------
+
+PLAIN = OK + b"Date: Tue, 24 Nov 2026 08:00:00 GMT\r\nETag: x\r\n" + TWO
+
+
+def fed(
+    heads: AnswerHeads, octets: bytes, *, step: int = 10**6, to_head: bool = False
+) -> AnswerReader:
+    reader = AnswerReader(to_head=to_head, heads=heads)
+    for start in range(0, len(octets), step):
+        reader.feed(octets[start : start + step])
+    return reader
+
+
+def said(reader: AnswerReader) -> tuple[object, ...]:
+    body = b"".join(reader.pieces)
+    return reader.status, reader.fields, body, reader.persistent, reader.complete
+
+
+@every_packet_size
+def test_the_same_head_is_read_the_same_wherever_packets_end(step: int) -> None:
+    heads = AnswerHeads()
+    first = said(fed(heads, PLAIN))
+    assert len(heads) == 1
+    assert said(fed(heads, PLAIN, step=step)) == first
+    assert said(fed(AnswerHeads(), PLAIN, step=step)) == first
+
+
+def test_answers_with_one_head_share_what_is_found_to_follow_from_it() -> None:
+    heads = AnswerHeads()
+    fed(heads, PLAIN).known["route"] = "passed"
+    assert fed(heads, PLAIN).known == {"route": "passed"}
+    assert fed(heads, PLAIN.replace(b"x", b"y", 1)).known == {}
+
+
+def test_a_known_head_with_a_body_too_long_is_out_of_step_as_ever_m16() -> None:
+    heads = AnswerHeads()
+    fed(heads, PLAIN)
+    reader = fed(heads, PLAIN + b"HTTP/1.1 200 OK\r\n")
+    assert reader.complete
+    assert not reader.persistent
+
+
+def test_a_known_head_cut_short_is_not_complete_m12() -> None:
+    heads = AnswerHeads()
+    fed(heads, PLAIN)
+    reader = fed(heads, PLAIN[:-1])
+    assert not reader.complete
+    with pytest.raises(MalformedAnswer):
+        reader.end()
+
+
+def test_to_head_a_known_head_has_no_body_all_the_same_m9() -> None:
+    heads = AnswerHeads()
+    fed(heads, PLAIN)
+    head = PLAIN[:-2]
+    assert said(fed(heads, head, to_head=True))[2:] == (b"", True, True)
+    other = AnswerHeads()
+    fed(other, head, to_head=True)
+    assert len(other) == 0
+    assert said(fed(other, PLAIN))[2] == b"ab"
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        OK + b"Set-Cookie: a=1\r\n" + TWO,
+        CHUNKED + b"0\r\n\r\n",
+        OK + b"x: y\r\n\r\n",  # until the connection closes
+        OK + b"x: " + b"y" * LONGEST_HEAD + b"\r\n" + TWO,
+        b"HTTP/1.1 103 Early Hints\r\n\r\n" + PLAIN,
+    ],
+)
+def test_what_is_somebodys_or_does_not_say_its_end_is_not_kept(octets: bytes) -> None:
+    heads = AnswerHeads()
+    fed(heads, octets)
+    assert len(heads) == 0
+
+
+def test_an_interim_answer_before_a_known_head_is_dropped_m10() -> None:
+    heads = AnswerHeads()
+    first = said(fed(heads, PLAIN))
+    assert said(fed(heads, b"HTTP/1.1 103 Early Hints\r\n\r\n" + PLAIN)) == first
+
+
+def test_upstreams_do_not_decide_how_much_is_kept() -> None:
+    heads = AnswerHeads()
+    for number in range(MOST_HEADS + 20):
+        fed(heads, PLAIN.replace(b"ETag: x", b"ETag: %d" % number))
+    assert len(heads) == MOST_HEADS

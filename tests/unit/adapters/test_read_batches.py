@@ -112,6 +112,18 @@ async def test_nobody_waits_for_ever_for_a_command_that_broke(bug: BaseException
             await reads.read(named(1)[0])
 
 
+async def test_a_shutdown_that_cancels_everything_leaves_the_next_read_to_work() -> None:
+    """What tidies up while the loop ends may still have to read."""
+    reads = ReadBatches(Answering())
+    caller = asyncio.create_task(reads.read(named(1)[0]))
+    await asyncio.sleep(0)
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+    await asyncio.wait((caller,))
+    async with asyncio.timeout(5):
+        assert await reads.read(named(2)[0]) == record_of(named(2)[0])
+
+
 async def test_f18_whoever_leaves_disturbs_nobody_and_nobody_gets_anothers() -> None:
     """CVE-2023-28858, for replies that are shared out: callers leave at random."""
     dice = random.Random(18)  # noqa: S311 - repeatable, not secret

@@ -49,6 +49,10 @@ STEPS: dict[str, Step] = {
     "leave": LAYOUT.end(A, [IndexName("i")])[1],
     "claim": LAYOUT.claim("n", 1.0),
     "ping": LAYOUT.ping(),
+    "own id": LAYOUT.own_id(),
+    "track": LAYOUT.track(7, "watcher"),
+    "listen": LAYOUT.listen(),
+    "prove": LAYOUT.prove("watcher", 3),
 }
 
 REPLIES: dict[str, tuple[object, ...]] = {
@@ -62,6 +66,10 @@ REPLIES: dict[str, tuple[object, ...]] = {
     "leave": (0, 1),
     "claim": (None, b"OK"),
     "ping": (b"PONG",),
+    "own id": (0, 1, 2, -1),
+    "track": (b"OK",),
+    "listen": ([b"subscribe", b"__redis__:invalidate", 1],),
+    "prove": (b"OK",),
 }
 
 EVERY_REPLY: tuple[object, ...] = (
@@ -121,8 +129,42 @@ def test_every_key_begins_with_the_prefix() -> None:
         layout.create(A, RECORD, 1.0),
         *layout.end(A, [IndexName("i")]),
         layout.claim("n", 1.0),
+        layout.prove("watcher", 1),
     )
     assert all(str(step.words[1]).startswith("tenant-7:") for step in steps)
+
+
+def test_a_watcher_is_told_of_its_own_tenants_sessions_and_of_its_own_proofs_alone() -> None:
+    words = Layout("tenant-7:").track(12, "watcher").words
+    assert words == (
+        *("CLIENT", "TRACKING", "ON", "REDIRECT", 12, "BCAST"),
+        *("PREFIX", "tenant-7:s:", "PREFIX", "tenant-7:w:watcher:"),
+    )
+    proof = str(Layout("tenant-7:").prove("watcher", 1).words[1])
+    assert proof.startswith(str(words[-1]))
+    assert not proof.startswith(str(words[-3]))
+
+
+def test_every_proof_has_a_key_of_its_own_and_a_time_to_live() -> None:
+    """An old one that runs out is announced too, and must not pass for the next."""
+    proofs = [LAYOUT.prove(watcher, number) for watcher in "ab" for number in range(12)]
+    assert len({step.words[1] for step in proofs}) == len(proofs)
+    assert all(step.words[3:] == ("PX", 2000) for step in proofs)
+
+
+@pytest.mark.parametrize(
+    ("key", "lookup"),
+    [
+        (b"gw:s:abc", b"abc"),
+        (b"gw:s:", b""),
+        (b"gw:w:watcher:1", None),
+        (b"gw:c:s:abc", None),
+        (b"other:gw:s:abc", None),
+        (b"", None),
+    ],
+)
+def test_only_the_key_of_a_session_names_one(key: bytes, lookup: bytes | None) -> None:
+    assert LAYOUT.session_in(key) == lookup
 
 
 def test_sessions_indexes_and_claims_of_one_name_do_not_meet() -> None:
