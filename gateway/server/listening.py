@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 
 from gateway.server.clients import TICK, Clients, OnRefusal
 from gateway.server.protocol import HardenedProtocol
-from gateway.server.sockets import BACKLOG, Neighbourhood, accept_waiting
+from gateway.server.sockets import BACKLOG, Neighbourhood, taken, welcome
 from gateway.settings import Limits
 
 _log = logging.getLogger("gateway.server")
@@ -69,8 +69,8 @@ class Server(uvicorn.Server):
         self._leave = listener.leave
         self.server_state.connections = clients.connections  # type: ignore[assignment]  # a set of the same
         self._doors = [*listener.sockets, *listener.neighbours]
-        self._neighbourhood = Neighbourhood(listener.neighbours, self._protocol)
-        self._watching: asyncio.Task[None] | None = None
+        self._neighbours = listener.neighbours
+        self._neighbourhood: Neighbourhood | None = None
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -80,7 +80,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept, and look after the other workers' sockets as well."""
         await super().startup(sockets)
-        self._watching = asyncio.create_task(self._neighbourhood.watch())
+        self._neighbourhood = Neighbourhood(self._neighbours, self._protocol)
 
     async def on_tick(self, counter: int) -> bool:
         """Look for who is overdue, ten times a second with the rest."""
@@ -112,18 +112,19 @@ class Server(uvicorn.Server):
 
     async def _close_doors(self) -> None:
         """Accept nobody more; who waits in a queue already counts as connected, and is let in."""
-        if self._watching is not None:
-            self._watching.cancel()
+        if self._neighbourhood is not None:
+            await self._neighbourhood.aclose()
         last = [door.dup() for door in self._doors]
         for server in self.servers:
             server.close()
         for door in self._doors:
             door.close()
         await asyncio.sleep(0)  # the loop closes its own only now
-        # Nothing comes between the last look into a queue and its end, at least in this process.
+        waiting = []
         for door in last:
-            await accept_waiting([door], self._protocol)
+            waiting += taken(door)
             door.close()
+        await welcome(waiting, self._protocol)
 
     def _protocol(self) -> asyncio.Protocol:
         return self.config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn makes one

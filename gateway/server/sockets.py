@@ -6,16 +6,28 @@ is lost to nobody: its successor takes it, or a `Neighbourhood` before that.
 """
 
 import asyncio
+import ctypes
 import select
 import socket
+import struct
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
 BACKLOG = 2048
 """Connections that may wait for one socket."""
 
 _LOOK_EVERY = 0.05  # seconds, at the other workers' sockets
 _DEALS = sys.platform == "linux"  # elsewhere the last socket gets everything: workers share one
+
+_SO_ATTACH_FILTER = 26  # asm-generic/socket.h
+_NO_SYN = (  # a classic BPF program over the TCP header (linux/filter.h)
+    (0x30, 0, 0, 13),  # load the octet of flags
+    (0x54, 0, 0, 0x12),  # keep SYN and ACK
+    (0x15, 0, 1, 0x02),  # a SYN alone?
+    (0x06, 0, 0, 0),  # then drop it
+    (0x06, 0, 0, 0xFFFFFFFF),  # else take it
+)
 
 Factory = Callable[[], asyncio.BaseProtocol]
 """Makes the protocol of one connection."""
@@ -40,6 +52,22 @@ def grow(sockets: list[socket.socket], workers: int) -> None:
     while len(sockets) < workers:
         sockets.append(_opened(host, port, shared=True))
         _listen(sockets[-1])
+
+
+def shut_out(sockets: Iterable[socket.socket]) -> None:
+    """Let no new connection begin at these sockets, before they are closed everywhere (Linux).
+
+    Whoever gets into the queue between the last look into it and its end would be reset, with the
+    request already sent. A SYN that is not heard is sent again a second later, and refused then.
+    Whoever has begun already gets in.
+    """
+    if sys.platform != "linux":
+        return
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in _NO_SYN))
+    program = struct.pack("HP", len(_NO_SYN), ctypes.addressof(code))
+    for one in sockets:
+        with suppress(OSError):  # forbidden here: then a few may be reset
+            one.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
 
 def _bound(host: str, port: int, count: int) -> list[socket.socket]:
@@ -92,34 +120,50 @@ class Neighbourhood:
     """Takes connections that wait too long for another worker: one that died, or is stuck."""
 
     def __init__(self, sockets: Iterable[socket.socket], factory: Factory) -> None:
+        """Begin to look, beside a running event loop."""
         self._sockets = {one.fileno(): one for one in sockets}
         self._factory = factory
         self._poll = select.poll()
         for number in self._sockets:
             self._poll.register(number, select.POLLIN)
+        self._over = asyncio.Event()
+        self._watching = asyncio.create_task(self._watch()) if self._sockets else None
 
-    async def watch(self) -> None:
-        """Look at the others' doors for ever; whoever stands there at two looks is let in."""
+    async def aclose(self) -> None:
+        """Look no more; whoever is just coming in is not cut off."""
+        self._over.set()
+        if self._watching is not None:
+            await self._watching
+
+    async def _watch(self) -> None:
+        """Look at the others' doors; whoever stands there at two looks is let in."""
         waiting: set[int] = set()
-        while self._sockets:
-            await asyncio.sleep(_LOOK_EVERY)
+        while not await self._is_over_within(_LOOK_EVERY):
             found = {number for number, _ in self._poll.poll(0)}
             for number in found & waiting:
-                await accept_waiting([self._sockets[number]], self._factory)
+                await welcome(taken(self._sockets[number]), self._factory)
             waiting = found
 
+    async def _is_over_within(self, seconds: float) -> bool:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._over.wait()
+        return self._over.is_set()
 
-async def accept_waiting(sockets: Iterable[socket.socket], factory: Factory) -> int:
-    """Accept every connection that waits now; return how many there were."""
-    loop = asyncio.get_running_loop()
-    accepted = 0
-    for listening in sockets:
-        for _ in range(BACKLOG):  # more cannot wait; who comes later is somebody else's
-            try:
-                connection, _ = listening.accept()
-            except OSError:  # nobody waits, or the one who did has gone
-                break
+
+def taken(listening: socket.socket) -> list[socket.socket]:
+    """Accept every connection that waits at this very moment."""
+    connections = []
+    with suppress(OSError):  # nobody waits any more, or there is no room for more
+        while True:
+            connection, _ = listening.accept()
             connection.setblocking(False)  # noqa: FBT003  the socket module's own signature
-            await loop.connect_accepted_socket(factory, connection)
-            accepted += 1
-    return accepted
+            connections.append(connection)
+    return connections
+
+
+async def welcome(connections: Iterable[socket.socket], factory: Factory) -> None:
+    """Give each of these connections a protocol."""
+    loop = asyncio.get_running_loop()
+    for connection in connections:
+        await loop.connect_accepted_socket(factory, connection)

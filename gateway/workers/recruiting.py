@@ -5,7 +5,7 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from gateway.server.sockets import grow, share
+from gateway.server.sockets import grow, share, shut_out
 from gateway.settings import Settings
 from gateway.workers import decisions
 from gateway.workers.channel import Channel
@@ -39,7 +39,8 @@ class Recruiter:
         grow(self._public, seats)
 
     def close(self) -> None:
-        """Close the sockets here; they stay open in workers that still accept."""
+        """Let nobody new in. Who has begun to connect is still accepted, by the workers."""
+        shut_out(self._public)
         for one in self._public:
             one.close()
 

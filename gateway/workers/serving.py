@@ -11,6 +11,7 @@ from gateway import app, server
 from gateway.adapters.audit_log import configure_logging, shared_stream
 from gateway.adapters.redis_store import StoreSettings
 from gateway.errors import Misconfigured, Unavailable
+from gateway.server.sockets import shut_out
 from gateway.settings import Settings
 from gateway.workers.channel import Channel, Message
 
@@ -63,7 +64,7 @@ async def _serve(assignment: Assignment, channel: Channel, told: asyncio.Event) 
     settings = assignment.settings
     audit = app.audit_log(settings, shared_stream(1), assignment.number)
     async with app.opened(settings, assignment.store, audit, announce=False) as gateway:
-        attending = asyncio.create_task(_attend(channel, gateway, told))
+        attending = asyncio.create_task(_attend(assignment, channel, gateway, told))
         channel.send(event="ready")
         listener = server.Listener(
             gateway.public,
@@ -82,7 +83,9 @@ async def _serve(assignment: Assignment, channel: Channel, told: asyncio.Event) 
             await attending
 
 
-async def _attend(channel: Channel, gateway: app.Gateway, told: asyncio.Event) -> None:
+async def _attend(
+    assignment: Assignment, channel: Channel, gateway: app.Gateway, told: asyncio.Event
+) -> None:
     """Answer the supervisor's questions; without a supervisor there is nothing to work for."""
     answering: set[asyncio.Task[None]] = set()
     while (message := await channel.receive()) is not None:
@@ -92,6 +95,7 @@ async def _attend(channel: Channel, gateway: app.Gateway, told: asyncio.Event) -
         task.add_done_callback(answering.discard)
     if not told.is_set():
         _log.warning("the supervisor is gone; this worker finishes what it has begun, and ends")
+        shut_out((*assignment.doors, *assignment.neighbours))  # as the supervisor would have
         told.set()
 
 

@@ -3,12 +3,21 @@
 import asyncio
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, nullcontext
 
 import pytest
 
-from gateway.server.sockets import Neighbourhood, accept_waiting, bind, bind_for, grow, share
+from gateway.server.sockets import (
+    Neighbourhood,
+    bind,
+    bind_for,
+    grow,
+    share,
+    shut_out,
+    taken,
+    welcome,
+)
 
 LINUX = sys.platform == "linux"
 
@@ -89,10 +98,10 @@ async def greeted(port: int) -> bytes:
 
 async def test_who_waits_at_a_door_that_nobody_answers_is_let_in(open_sockets: ExitStack) -> None:
     sockets = bound(open_sockets, 2)
-    watching = asyncio.create_task(Neighbourhood(sockets, Greeter).watch())
+    neighbourhood = Neighbourhood(sockets, Greeter)
     callers = [greeted(port_of(sockets[0])) for _ in range(20)]
     assert await asyncio.gather(*callers) == [b"hello"] * 20
-    watching.cancel()
+    await neighbourhood.aclose()
 
 
 async def test_everybody_who_waits_can_be_let_in_before_a_door_closes(
@@ -101,12 +110,29 @@ async def test_everybody_who_waits_can_be_let_in_before_a_door_closes(
     sockets = bound(open_sockets, 2)
     callers = [asyncio.create_task(greeted(port_of(sockets[0]))) for _ in range(20)]
     await asyncio.sleep(0.2)
-    assert await accept_waiting(sockets, Greeter) == 20
-    assert await accept_waiting(sockets, Greeter) == 0
+    waiting = [connection for one in sockets for connection in taken(one)]
+    assert len(waiting) == 20
+    assert [connection for one in sockets for connection in taken(one)] == []
+    await welcome(waiting, Greeter)
     assert await asyncio.gather(*callers) == [b"hello"] * 20
 
 
+async def test_nobody_new_gets_in_before_the_end_and_who_waited_does(
+    open_sockets: ExitStack,
+) -> None:
+    sockets = bound(open_sockets, 2)
+    callers = [asyncio.create_task(greeted(port_of(sockets[0]))) for _ in range(5)]
+    await asyncio.sleep(0.2)
+    shut_out(sockets)  # Linux alone can
+    with pytest.raises(TimeoutError) if LINUX else nullcontext():
+        async with asyncio.timeout(0.3):
+            await asyncio.open_connection("127.0.0.1", port_of(sockets[0]))
+    waiting = [connection for one in sockets for connection in taken(one)]
+    assert len(waiting) >= 5
+    await welcome(waiting, Greeter)
+    assert await asyncio.gather(*callers) == [b"hello"] * 5
+
+
 async def test_without_neighbours_there_is_nothing_to_watch() -> None:
-    factory: Callable[[], asyncio.BaseProtocol] = Greeter
     async with asyncio.timeout(5):
-        await Neighbourhood([], factory).watch()
+        await Neighbourhood([], Greeter).aclose()
