@@ -7,8 +7,11 @@ added to it except behind a blank line: added behind half an event, it would com
 
 import re
 
-from gateway.edge.messages import Fields
+from gateway.edge.messages import Field, Fields
 from gateway.errors import Code
+
+UNBUFFERED: Field = (b"x-accel-buffering", b"no")
+"""Said to a proxy in front of us (nginx and some others), which would hold events back."""
 
 _END = rb"(?:\r\n|\n|\r(?!\n))"  # of a line
 _BLANK_LINE = re.compile(_END + rb"(?:\r\n|\n|\r)")

@@ -171,9 +171,11 @@ class LiveChannels:
             session = await self._judged(live, used=used)
         except Refused as verdict:
             self._end(live, verdict.code)
-        except Unavailable:
+        except BaseException as failure:
             live.used |= used
             self._again(live, self._clock.now() + _RETRY_AFTER)
+            if not isinstance(failure, Unavailable):
+                raise
         else:
             if session is None:
                 self._end(live, Code.SESSION_ENDED)

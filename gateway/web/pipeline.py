@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from gateway.edge.cookies import read_cookie
 from gateway.edge.csrf import Guard, refuse_cross_site
-from gateway.edge.event_stream import is_event_stream
+from gateway.edge.event_stream import UNBUFFERED, is_event_stream
 from gateway.edge.forwarded import client_address
 from gateway.edge.grpc import refuse_native_grpc
 from gateway.edge.headers import page_fields
@@ -148,7 +148,7 @@ class Pipeline:
             return reply
         with_token = bearer is not None
         stream = self._event_streams.watch(reply.body, reply.fields, session, with_token=with_token)
-        return Reply(reply.status, reply.fields, stream)
+        return Reply(reply.status, (*reply.fields, UNBUFFERED), stream)
 
     async def connect(
         self,

@@ -1,4 +1,4 @@
-"""The upstream suites run on both event loops: what a transport does when is theirs to decide."""
+"""Suites about sockets run on both event loops: what a transport does when is theirs to decide."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -15,7 +15,7 @@ LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, LoopFactory]:
-    if item.path.name.startswith("test_upstream"):
+    if item.path.name.startswith(("test_upstream", "test_wire")):
         return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.new_event_loop}
 

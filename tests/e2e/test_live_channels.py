@@ -7,7 +7,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Error, Page
+from playwright.sync_api import Browser, BrowserContext, Error, Page, expect
 
 from tests.e2e.conftest import DevWorld
 from tests.e2e.test_dev_world import log_in
@@ -166,3 +166,20 @@ def test_closing_passes_a_pages_own_code(page: Page, dev_world: DevWorld) -> Non
     page.evaluate("socket.close(3456, 'bye')")
     closed = page.evaluate("over")
     assert (closed["code"], closed["reason"], closed["wasClean"]) == (3456, "bye", True)
+
+
+def test_the_sample_app_learns_of_a_logout_in_another_tab_at_once(
+    page: Page, context: BrowserContext, dev_world: DevWorld
+) -> None:
+    failures: list[str] = []
+    page.on("pageerror", lambda error: failures.append(str(error)))
+    log_in(page, dev_world)
+    page.get_by_role("button", name="Open a WebSocket").click()
+    page.get_by_role("button", name="Say hello").click()
+    expect(page.get_by_text("the API says: hello")).to_be_visible()
+    other = context.new_page()
+    other.goto(dev_world.home)
+    log_out(other)
+    # Its own look at the session would come up to fifteen seconds later.
+    expect(page.get_by_text("Your session has ended")).to_be_visible(timeout=5000)
+    assert failures == []

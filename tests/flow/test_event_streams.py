@@ -48,6 +48,7 @@ async def test_no_cache_keeps_it_and_nothing_recodes_it_p8() -> None:
     assert hearer.status == 200
     assert hearer.fields["content-type"] == "text/event-stream"
     assert hearer.fields["cache-control"] == "no-store"
+    assert hearer.fields["x-accel-buffering"] == "no"  # for a proxy in front
     assert "content-encoding" not in hearer.fields
     assert "content-length" not in hearer.fields
     assert world.api.sent(b"last-event-id") == [b"41"]

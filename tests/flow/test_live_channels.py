@@ -1,11 +1,15 @@
 """Open channels end when their session does, and count as activity by rule (P4, P7, P9, J16)."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from gateway.ports import LookupId, StoredRecord
 from tests.support.browser import Browser
+from tests.support.clock import TurnableClock
+from tests.support.memory_store import MemoryStore
 from tests.support.websocket_ends import Endpoint, LiveApi, connected
 from tests.support.world import World, settings_of
 
@@ -124,6 +128,33 @@ async def test_a_session_that_ended_while_the_api_was_asked_is_noticed() -> None
     here, there = await connected(browser, api)
     world.store.cut()  # nobody is told
     await world.store.end(world.lookup_of(browser), [])
+    await settle(world)
+    await ended(here, there)
+
+
+class Stumbling(MemoryStore):
+    """A store whose client has a bug, once."""
+
+    stumbles = False
+
+    async def read_many(self, lookups: Sequence[LookupId]) -> list[StoredRecord | None]:
+        if self.stumbles:
+            self.stumbles = False
+            raise ZeroDivisionError
+        return await super().read_many(lookups)
+
+
+async def test_a_bug_while_one_is_looked_at_does_not_end_the_looking() -> None:
+    clock = TurnableClock()
+    store = Stumbling(clock)
+    world = World(clock=clock, store=store)
+    _, here, there = await opened(world)
+    store.stumbles = True
+    world.gateway.live.changed(None)
+    await settle(world)
+    store.cut()
+    store.lose_everything()
+    clock.advance(15)
     await settle(world)
     await ended(here, there)
 

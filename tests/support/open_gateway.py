@@ -25,10 +25,19 @@ class OpenGateway:
         return f"http://localhost:{self.port}"
 
     def resident(self) -> int:
-        """Octets of memory the process holds."""
-        status = Path(f"/proc/{self.program.process.pid}/status").read_text()
-        (line,) = [line for line in status.splitlines() if line.startswith("VmRSS:")]
-        return int(line.split()[1]) * 1024
+        """Octets of memory that the gateway and its workers hold."""
+        mine = self.program.process.pid
+        workers = Path(f"/proc/{mine}/task/{mine}/children").read_text().split()
+        return sum(_resident(pid) for pid in (str(mine), *workers))
+
+
+def _resident(pid: str) -> int:
+    """Octets a process holds; 0 for another program than the gateway, such as its store."""
+    if b"-m\0gateway" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+        return 0
+    status = Path(f"/proc/{pid}/status").read_text()
+    (line,) = [line for line in status.splitlines() if line.startswith("VmRSS:")]
+    return int(line.split()[1]) * 1024
 
 
 @contextlib.contextmanager

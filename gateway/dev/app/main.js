@@ -3,6 +3,7 @@
 import { callPanel, echoPanel } from "./api.js";
 import * as banners from "./banners.js";
 import { button, card, h } from "./elements.js";
+import { livePanel } from "./live.js";
 import { proofPanel } from "./proof.js";
 import * as session from "./session.js";
 import { sessionsPanel } from "./sessions.js";
@@ -43,6 +44,7 @@ location.assign((await answer.json()).redirect_to);`],
 const main = document.getElementById("main");
 const me = document.getElementById("me");
 const proof = proofPanel();
+const live = livePanel();
 let shown = null; // the session the page was drawn for
 
 function home() {
@@ -58,7 +60,7 @@ function home() {
     h("h1", {}, `Hello, ${first}`),
     h("div", { class: "columns" },
       h("div", { class: "column" }, session.whoPanel(shown), callPanel(), echoPanel()),
-      h("div", { class: "column" }, proof, session.clockPanel(), sessionsPanel())),
+      h("div", { class: "column" }, proof, session.clockPanel(), live, sessionsPanel())),
   ];
 }
 
