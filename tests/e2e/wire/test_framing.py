@@ -49,7 +49,7 @@ KEPT = [
     ),
     pytest.param(b"GET /public/x#f HTTP/1.1\r\n" + HOST + b"\r\n", 400, id="fragment"),
     pytest.param(b"GET * HTTP/1.1\r\n" + HOST + b"\r\n", 400, id="asterisk k1"),
-    pytest.param(b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n", 400, id="options asterisk"),
+    pytest.param(b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n", 204, id="options asterisk"),
     pytest.param(b"TRACE /public/x HTTP/1.1\r\n" + HOST + b"\r\n", 501, id="trace a5"),
     pytest.param(
         b"POST /public/x HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\n\r\nhello", 200, id="length"

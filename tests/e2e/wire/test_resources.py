@@ -41,8 +41,8 @@ def ask(link: socket.socket, octets: bytes = GET) -> bytes:
 
 def test_with_few_open_files_some_are_served_others_told_and_it_passes_f35(tmp_path: Path) -> None:
     with (
-        contextlib.ExitStack() as stack,
         small_server(tmp_path / "log", 128) as (program, port),
+        contextlib.ExitStack() as stack,
     ):
         links = [stack.enter_context(connect(port)) for _ in range(200)]
         lines = [ask(link) for link in links]
@@ -94,8 +94,8 @@ def resident(program: Program) -> int:
 )
 def test_an_idle_connection_costs_little_memory(tmp_path: Path, octets: bytes, most: int) -> None:
     with (
-        contextlib.ExitStack() as stack,
         small_server(tmp_path / "log", 4096) as (program, port),
+        contextlib.ExitStack() as stack,
     ):
 
         def hold(count: int) -> int:
