@@ -218,20 +218,19 @@ class Exchange:
         self._head = b""
 
     def _go_on(self, piece: bytes, *, more: bool) -> None:
-        parts = [self._head] if self._head else []
-        self._head = b""
         if self._ending is Ending.LENGTH:
             self._left -= len(piece)
             if self._left < 0 or (self._left and not more):
                 raise RuntimeError("the body is not as long as announced")
+        parts = [self._head] if self._head else []
+        self._head = b""
+        if self._ending is Ending.LENGTH or self._ending is Ending.CLOSE:
             parts.append(piece)
         elif self._ending is Ending.CHUNKED:
             if piece:
                 parts += (b"%x\r\n" % len(piece), piece, b"\r\n")
             if not more:
                 parts.append(b"0\r\n\r\n")
-        elif self._ending is Ending.CLOSE:
-            parts.append(piece)
         if len(piece) < _WORTH_NO_COPY:
             self._carrier.transport.write(b"".join(parts))
         else:
