@@ -76,7 +76,8 @@ def _reader(
         lines = tuple((one.level.value, str(one)) for one in findings)
         packed = io.BytesIO()
         _Handover(packed).dump(Reading(settings, lines, config.render(findings)))
-        answer.sendall(packed.getbuffer())
+        with suppress(OSError):  # whoever asked is gone
+            answer.sendall(packed.getbuffer())
         return 0
 
     return body

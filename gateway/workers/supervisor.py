@@ -68,7 +68,7 @@ class Supervisor:
         self._metrics = SupervisorMetrics()
         self._generations: set[Generation] = set()
         self._current: Generation | None = None
-        self._main: asyncio.Task[object] | None = None
+        self._starting: asyncio.Task[object] | None = None  # what a signal interrupts
         self._stop = asyncio.Event()
         self._at_once = asyncio.Event()
         self._reload = asyncio.Event()
@@ -76,7 +76,7 @@ class Supervisor:
 
     async def run(self, admin: socket.socket) -> int:
         """Start, serve and stop; return the exit code."""
-        self._main = asyncio.current_task()
+        self._starting = asyncio.current_task()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._told_to_stop)
@@ -87,23 +87,31 @@ class Supervisor:
                 stack.push_async_callback(self._end_everything)
                 overseeing = asyncio.create_task(self._oversee(admin))
                 stack.callback(overseeing.cancel)
-                await self._begin(store)
-                reloading = asyncio.create_task(self._reload_when_told())
-                await self._stop.wait()
-                reloading.cancel()
-                await asyncio.wait({reloading})
+                await self._serve(store)
                 await self._wind_down()
         except asyncio.CancelledError:
             if not self._stop.is_set():
-                raise
+                raise  # not by a signal
         return 1 if self._at_once.is_set() else 0
 
     def _told_to_stop(self) -> None:
         if self._stop.is_set():
             self._at_once.set()
         self._stop.set()
-        if self._current is None and self._main is not None:
-            self._main.cancel()  # nothing serves yet: nothing has to be finished
+        if self._starting is not None:
+            self._starting.cancel()
+
+    async def _serve(self, store: StoreSettings) -> None:
+        """Start, then serve until told to stop, which may be before everything has started."""
+        self._starting = asyncio.create_task(self._begin(store))
+        await asyncio.wait({self._starting})
+        if self._stop.is_set():
+            return
+        self._starting.result()
+        reloading = asyncio.create_task(self._reload_when_told())
+        await self._stop.wait()
+        reloading.cancel()
+        await asyncio.wait({reloading})
 
     async def _begin(self, store: StoreSettings) -> None:
         generation = self._generation(self._settings, store)

@@ -12,9 +12,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.support.crew import Crew, crewed, lives, memory
+from tests.support.crew import SECRETS, Crew, crewed, document, left_over, lives, memory
 from tests.support.load import Load, answer, loaded, ports_of
+from tests.support.processes import Program, gateway_command
 from tests.support.redis_servers import RealServer, free_port, redis_server_binary, running
 
 pytestmark = pytest.mark.e2e
@@ -253,6 +255,19 @@ async def test_f32_a_second_sigterm_ends_everything_at_once(tmp_path: Path, stor
             assert not any(lives(pid) for pid in workers)
             with pytest.raises((OSError, EOFError)):
                 await hanging
+
+
+@pytest.mark.parametrize("after", [0.0, 0.1, 0.2])
+def test_who_is_stopped_while_starting_stops(tmp_path: Path, store: str, after: float) -> None:
+    port, admin = free_port(), free_port()
+    file = tmp_path / "gateway.yaml"
+    file.write_text(yaml.safe_dump(document(port, admin, tmp_path, store, 4)))
+    program = Program(gateway_command("run", "-c", str(file)), tmp_path / "log", SECRETS)
+    program.wait_until_answering(f"http://127.0.0.1:{admin}/livez")
+    time.sleep(after)
+    assert program.stop() == 0
+    assert left_over(file) == []
+    assert "Traceback" not in program.output
 
 
 async def test_workers_whose_supervisor_was_killed_finish_and_go(crew: Crew) -> None:

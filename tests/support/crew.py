@@ -192,6 +192,16 @@ def crewed(folder: Path, store: str, workers: object = 2, **changes: object) -> 
                     os.kill(pid, signal.SIGKILL)
 
 
+def left_over(file: Path) -> list[int]:
+    """Processes that were started with this configuration file and are still there."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if str(file).encode() in entry.read_bytes() and lives(int(entry.parent.name)):
+                found.append(int(entry.parent.name))
+    return found
+
+
 def lives(pid: int) -> bool:
     """Whether the process exists and has not merely been left unburied."""
     with suppress(OSError):
