@@ -15,7 +15,7 @@ from bench import channels, columns, document, phases, result, sessions
 from bench.plan import FULL, Plan, chosen_plan
 from bench.programs import CORES, OTHER_CORES, BenchError
 from bench.result import Result
-from bench.stage import Stage, set_up
+from bench.stage import VARIANTS, Stage, set_up
 from bench.targets import verdicts
 
 _WIDE = 170  # characters: tables are for reading across
@@ -80,8 +80,8 @@ def _measure(stage: Stage, plan: Plan, begun: float) -> None:
         print(f"[{time.monotonic() - begun:4.0f} s] {line}", flush=True)
 
     everybody = stage.subjects
-    programs = stage.without("gateway-tls")
-    different = stage.without("gateway-tls", "gateway-uncached")
+    programs = stage.without(*VARIANTS)
+    different = stage.without(*VARIANTS, "gateway-uncached")
     people = [each for each in different if each.cookies]
     for figures in table.values():
         if figures.missing:

@@ -57,7 +57,7 @@ def set_up(
             stage.subjects.append(_begin(stack, world, system, places[system.key], figures))
         except BenchError as failure:
             figures.missing = str(failure)
-    _add_tls(stage)
+    _add_variants(stage)
     return stage
 
 
@@ -125,15 +125,25 @@ def _problem_of(token: str, world: World) -> str | None:
     return None if 900 <= len(token) <= 1200 else f"has {len(token)} octets, not about 1,000"
 
 
-def _add_tls(stage: Stage) -> None:
-    """Add the gateway once more, by its route that goes to the API through TLS."""
+VARIANTS = ("gateway-new-heads", "gateway-tls")
+"""Rows of the gateway that are asked of the same process in another way."""
+
+
+def _add_variants(stage: Stage) -> None:
+    """Add the gateway once more for each other way to ask it."""
     for subject in stage.named("gateway"):
         name = "this gateway, cached, TLS to the API"
         tls = replace(subject, key="gateway-tls", name=name, prefix="/tls")
-        figures = stage.table["gateway"]
-        row = Figures(tls.key, name, figures.version, "the same process; certificate checked")
-        at = stage.subjects.index(subject) + 1
-        stage.subjects.insert(at, tls)
-        rows = list(stage.table.items())
-        at = [key for key, _ in rows].index("gateway") + 1
-        stage.table = dict([*rows[:at], (tls.key, row), *rows[at:]])
+        _add(stage, subject, tls, "the same process; certificate checked")
+        name = "this gateway, cached, every head new"
+        new = replace(subject, key="gateway-new-heads", name=name, numbered=True)
+        built = "the same process; every request and every answer has a number of its own"
+        _add(stage, subject, new, built)
+
+
+def _add(stage: Stage, subject: Subject, variant: Subject, built: str) -> None:
+    row = Figures(variant.key, variant.name, stage.table[subject.key].version, built)
+    stage.subjects.insert(stage.subjects.index(subject) + 1, variant)
+    rows = list(stage.table.items())
+    at = [key for key, _ in rows].index(subject.key) + 1
+    stage.table = dict([*rows[:at], (variant.key, row), *rows[at:]])

@@ -29,6 +29,7 @@ class Subject:
     prefix: str = "/api"
     cookies: list[str] = field(default_factory=list)
     bearer: str = ""
+    numbered: bool = False  # no two requests, and no two answers, have the same head
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ def send(world: World, subject: Subject, wanted: Wanted, load: Load) -> Run:
         "seconds": load.seconds,
         "warm_up": load.warm_up,
         "rate": load.rate,
+        "numbered": subject.numbered,
         "status": 200,
         "block": wanted.block,
         "body_bytes": wanted.size,

@@ -11,13 +11,15 @@ import (
 // The API of the benchmark: as little work as an HTTP server can do, so that it is never what is
 // measured. Every path wants a bearer token of the expected shape:
 //
-//	/orders   the small JSON document (the file `orders.json`)
+//	/orders   the small JSON document (the file `orders.json`), with the request's number, if it has
+//	          one, in a field
 //	/token    the token that came, so that the benchmark can look at it
 //	/body/N   the file `N`, by sendfile
 type api struct {
 	epoll  int
 	listen int
 	small  []byte // a whole answer
+	orders []byte // its body
 	files  map[string]file
 	open   map[int32]*inbound
 	buffer []byte
@@ -84,6 +86,7 @@ func (a *api) load(folder string) error {
 		a.files["/body/"+name.Name()] = file{int(opened.Fd()), about.Size(), head}
 	}
 	document, err := os.ReadFile(folder + "/orders.json")
+	a.orders = document
 	a.small = append(answerHead("application/json", len(document)), document...)
 	return err
 }
@@ -168,13 +171,15 @@ func (a *api) answer(c *inbound, head []byte) bool {
 	if space := bytes.IndexByte(target, ' '); found && space > 0 {
 		target = target[:space]
 	}
-	var token []byte
+	var token, numbered []byte
 	for len(fields) > 0 {
 		end := bytes.IndexByte(fields, '\n')
 		field := fields[:end-1]
 		fields = fields[end+1:]
 		if is(field, "authorization: bearer ") {
 			token = field[22:]
+		} else if is(field, "x-number: ") {
+			numbered = field[10:]
 		} else if is(field, "connection: close") {
 			c.closes = true
 		}
@@ -182,6 +187,8 @@ func (a *api) answer(c *inbound, head []byte) bool {
 	switch {
 	case !isToken(token):
 		return a.write(c, []byte("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"))
+	case string(target) == "/orders" && numbered != nil:
+		return a.write(c, a.numbered(numbered))
 	case string(target) == "/orders":
 		return a.write(c, a.small)
 	case string(target) == "/token":
@@ -193,6 +200,14 @@ func (a *api) answer(c *inbound, head []byte) bool {
 	}
 	c.file, c.offset, c.end = f.fd, 0, f.size
 	return a.write(c, f.head)
+}
+
+// numbered is the small answer with a head nobody has seen before.
+func (a *api) numbered(number []byte) []byte {
+	head := answerHead("application/json", len(a.orders))
+	head = append(head[:len(head)-2], "X-Number: "...)
+	head = append(append(head, number...), "\r\n\r\n"...)
+	return append(head, a.orders...)
 }
 
 // isToken: a JWT (header, payload, signature) of the expected length.

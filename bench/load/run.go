@@ -123,6 +123,9 @@ func (r *runner) fill() {
 		request := r.requests[r.next]
 		r.next = (r.next + 1) % len(r.requests)
 		r.sent++
+		if r.spec.Numbered {
+			number(request, r.sent)
+		}
 		if err := c.send(request, since); err != nil {
 			r.broken(c, "not sent: "+err.Error())
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"sort"
 	"time"
@@ -14,10 +15,11 @@ type Spec struct {
 	Cookies     []string `json:"cookies"` // one request for each; an empty one sends no Cookie field
 	Connections int      `json:"connections"`
 	Seconds     float64  `json:"seconds"`
-	WarmUp      float64  `json:"warm_up"` // seconds before `Seconds` in which nothing is recorded
-	Rate        float64  `json:"rate"`    // requests a second, open loop; 0: closed loop
-	Status      int      `json:"status"`  // what every answer must be
-	Block       string   `json:"block"`   // every body is this, over and over,
+	Numbered    bool     `json:"numbered"` // every request has a number of its own, in a field
+	WarmUp      float64  `json:"warm_up"`  // seconds before `Seconds` in which nothing is recorded
+	Rate        float64  `json:"rate"`     // requests a second, open loop; 0: closed loop
+	Status      int      `json:"status"`   // what every answer must be
+	Block       string   `json:"block"`    // every body is this, over and over,
 	BodyBytes   int      `json:"body_bytes"`
 }
 
@@ -34,6 +36,17 @@ type Result struct {
 	Reconnects int            `json:"reconnects"`
 	Errors     map[string]int `json:"errors"`
 	Unanswered int            `json:"unanswered"` // open loop: due, but not answered in time
+}
+
+const (
+	numberField = "X-Number: "
+	zeros       = "0000000000000000"
+)
+
+// number writes a number into a request made for one.
+func number(request []byte, n int) {
+	at := len(request) - len("\r\n\r\n") - len(zeros)
+	copy(request[at:], fmt.Sprintf("%016x", n))
 }
 
 func readSpec() Spec {
@@ -57,6 +70,9 @@ func (s Spec) requests() [][]byte {
 		request := s.Head
 		if cookie != "" {
 			request += "Cookie: " + cookie + "\r\n"
+		}
+		if s.Numbered {
+			request += numberField + zeros + "\r\n"
 		}
 		made[i] = []byte(request + "\r\n")
 	}

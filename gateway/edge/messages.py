@@ -96,6 +96,6 @@ class Reply:
     status: int
     fields: Fields = field(default=(), repr=False)  # Set-Cookie among them
     body: bytes | Stream = b""
-    # The same fields as lines, where they have been written already; Date and a Content-Length
-    # that is right are among them, and nothing else about framing.
+    # The same fields as lines, where they have been written already; a Content-Length that is right
+    # is among them, and nothing else about framing.
     lines: bytes | None = field(default=None, repr=False, compare=False)

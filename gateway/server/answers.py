@@ -28,6 +28,9 @@ _RETRY_AFTER: Field = (b"retry-after", b"1")
 _HOW_TO_TRY_AGAIN = {Code.CONNECTION_LIMIT: (_RETRY_AFTER,)}
 
 
+_DATE, _DATE_LINE = b"date: ", b"\r\ndate: "
+
+
 class Ending(Enum):
     """How a client knows that a body has ended."""
 
@@ -79,15 +82,18 @@ def answer_head(
     return head, ending, length or 0, keep_alive
 
 
-def plain_head(status: int, lines: bytes) -> bytes | None:
+def plain_head(status: int, lines: bytes, date: Iterable[Field]) -> bytes | None:
     """Return the head of an answer that stays on its connection; None for one without a body.
 
-    `lines` are complete, and were made of fields that went through `answer_head`'s equal or the
-    pipeline's hygiene; one count makes sure that no empty line ends them early (L7).
+    `lines` are complete but for the Date, which is added where it is missing; they are made of
+    fields that went through the pipeline's hygiene, and must not end the head early (L7).
     """
     if status in _BODILESS or b"\r\n\r\n" in lines:
         return None
-    return b"%b%b\r\n" % (_status_line(status), lines)
+    if lines.startswith(_DATE) or _DATE_LINE in lines:
+        return b"%b%b\r\n" % (_status_line(status), lines)
+    ours = b"".join([b"%b: %b\r\n" % line for line in date])
+    return b"%b%b%b\r\n" % (_status_line(status), lines, ours)
 
 
 def _take_fields(

@@ -213,7 +213,7 @@ class Exchange:
         if self._carrier.flow.write_paused or self.begun or self.gone:
             return False
         if lines is not None and body and self.keep_alive and self._carrier.may_stay(self):
-            head = plain_head(status, lines)
+            head = plain_head(status, lines, self._carrier.date())
             if head is not None and self._scope["method"] != "HEAD":
                 self._write_all(head + body)
                 return True

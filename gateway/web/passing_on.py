@@ -144,6 +144,6 @@ class PassingOn:
 def _complete_lines(fields: Fields) -> bytes | None:
     """Return the fields as lines, if the server has nothing to add to them."""
     names = [name for name, _ in fields]
-    if names.count(b"date") != 1 or names.count(b"content-length") != 1:
+    if names.count(b"date") > 1 or names.count(b"content-length") != 1:
         return None
     return rewrite.lines_of(fields)
