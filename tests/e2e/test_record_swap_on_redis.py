@@ -4,6 +4,7 @@ The gateway is composed as in production over the store on a real redis-server; 
 speaks to the server directly and uses none of our code.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from tests.support.redis_servers import RealServer, free_port, redis_server_bina
 from tests.support.world import World
 
 pytestmark = pytest.mark.e2e
+
+_TOLD = 0.3  # seconds in which the server announces what the intruder wrote (ADR 0007)
 
 
 @dataclass
@@ -41,11 +44,13 @@ class Case:
         return self.world.audit("session.unreadable")
 
     async def is_in(self, browser: Browser, subject: str) -> None:
+        await asyncio.sleep(_TOLD)
         assert (await browser.fetch("/api/x")).status == 200
         assert (await browser.fetch("/bff/session")).json()["user"]["sub"] == subject
 
     async def is_out(self, browser: Browser) -> None:
         """Refused at the API, and shown nobody: neither themselves nor whoever was copied."""
+        await asyncio.sleep(_TOLD)
         received = len(self.world.api.received)
         answer = await browser.fetch("/api/x")
         assert (answer.status, answer.json()["code"]) == (401, "session.ended")

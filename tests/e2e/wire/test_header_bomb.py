@@ -31,7 +31,7 @@ BOMBS = {
     "2000 fields of one name": (b"X: 1\r\n" * 2000, 431),
     "20000 fields without a value": (b"X:\r\n" * 20_000, 431),
     "one name of 70000 octets": (b"X" * 70_000 + b": 1\r\n", 431),
-    "a name of 60000 octets": (b"X" * 60_000 + b": 1\r\n", 401),
+    "a name of 60000 octets": (b"X" * 60_000 + b": 1\r\n", 400),
     "250 cookies on 250 lines": (cookies(*(b"c%d=1" % n for n in range(250))), 401),
     "5000 cookies on one line": (cookies(b"; ".join(b"c%d=1" % n for n in range(5000))), 401),
     "nothing but semicolons": (cookies(b";" * 60_000), 401),
