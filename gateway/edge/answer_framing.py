@@ -74,14 +74,6 @@ def check_reason(reason: bytes) -> None:
         raise MalformedAnswer("a control character in the status line")
 
 
-def media_type(fields: Fields) -> bytes:
-    """Return the answer's media type in lower case, without parameters; empty when unsaid."""
-    for name, value in fields:
-        if name == b"content-type":
-            return value.partition(b";")[0].strip().lower()
-    return b""
-
-
 def announced_rest(fields: Fields) -> float:
     """Return for how many seconds a connection may lie idle, by the server's own word.
 

@@ -20,9 +20,20 @@ _BORDERS = (b"\n\n", b"\r\r", b"\n\r", b"\n\r\n", b"\r\r\n")
 
 
 def is_event_stream(fields: Fields) -> bool:
-    """Whether an answer with these fields is a stream of events."""
-    types = [value for name, value in fields if name == b"content-type"]
-    return len(types) == 1 and types[0].partition(b";")[0].strip().lower() == b"text/event-stream"
+    """Whether an answer with these fields is a stream of events, or may be taken for one.
+
+    Of a type said twice browsers believe one; whichever that is, the stream ends with its session.
+    """
+    return any(
+        _is_event_stream(member)
+        for name, value in fields
+        if name == b"content-type"
+        for member in value.split(b",")
+    )
+
+
+def _is_event_stream(media_type: bytes) -> bool:
+    return media_type.partition(b";")[0].strip().lower() == b"text/event-stream"
 
 
 class EventBorders:

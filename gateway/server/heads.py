@@ -12,8 +12,10 @@ from urllib.parse import unquote
 from gateway.edge.messages import Field
 
 MOST_HEADS = 1024
-LONGEST_HEAD = 4096
-"""Octets. Together with `MOST_HEADS` the bound of what strangers can have us remember."""
+LONGEST_HEAD = 4096  # octets
+MOST_FIELDS = 48
+"""More than browsers send. A field costs some 300 octets wherever it is remembered, so that with
+`MOST_HEADS` this is the bound of what strangers can have us remember: about 40 MB."""
 
 _END = b"\r\n\r\n"
 
@@ -70,7 +72,9 @@ class Heads:
         return len(self._by_octets)
 
     def keep(self, octets: bytes, head: Head) -> None:
-        """Remember a head."""
+        """Remember a head; one with more fields than a browser sends is not worth its room."""
+        if len(head.scope["headers"]) > MOST_FIELDS:
+            return
         if len(self._by_octets) >= MOST_HEADS:
             del self._by_octets[next(iter(self._by_octets))]
         self._by_octets[octets] = head

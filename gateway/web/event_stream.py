@@ -46,6 +46,7 @@ class EventStream:
         "_coded",
         "_counted",
         "_ending",
+        "_impatient",
         "_inner",
         "_over",
         "_pieces",
@@ -69,6 +70,7 @@ class EventStream:
         self._channels = channels
         self._code: Code | None = None
         self._ending = False
+        self._impatient = False  # the event under way has had its time
         self._over = False
         self._waiting: asyncio.Task[object] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -81,12 +83,11 @@ class EventStream:
     def go_away(self) -> None:
         """Close behind the event under way; without a last event browsers connect again."""
         self._ending = True
-        if self._waiting is None:
-            return  # a piece is being sent; the next one will not be
-        if self._borders.at_border or self._coded:
+        if self._may_stop:
             self._interrupt()
         elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self._interrupt)
+            # Once for the whole ending, or a slow reader of an endless event would renew it.
+            self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self._lose_patience)
 
     def visit(self) -> None:
         """Nothing to see to: who is gone is noticed by the connections on both sides."""
@@ -97,7 +98,7 @@ class EventStream:
     async def __anext__(self) -> bytes:
         if self._over:
             raise StopAsyncIteration
-        if self._ending and (self._borders.at_border or self._coded):
+        if self._ending and self._may_stop:
             return self._last()
         piece = await self._next()
         if piece is None:
@@ -125,8 +126,6 @@ class EventStream:
         """
         task = asyncio.current_task()
         before = task.cancelling() if task is not None else 0
-        if self._ending and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self._interrupt)
         self._waiting = task
         try:
             return await anext(self._pieces)
@@ -137,8 +136,17 @@ class EventStream:
         finally:
             self._waiting = None
 
+    @property
+    def _may_stop(self) -> bool:
+        """Whether the stream may stop here: between two events, or wherever patience has ended."""
+        return self._borders.at_border or self._coded or self._impatient
+
+    def _lose_patience(self) -> None:
+        self._impatient = True
+        self._interrupt()
+
     def _interrupt(self) -> None:
-        self._timer = None
+        """Wake the stream where it waits; while a piece is sent nothing waits, and none follows."""
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting.cancel()

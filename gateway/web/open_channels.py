@@ -34,6 +34,7 @@ class OpenChannels:
         self._groups: list[set[OpenChannel]] = [set() for _ in range(VISIT_EVERY)]
         self._turns = cycle(self._groups)
         self._timer: asyncio.TimerHandle | None = None
+        self._is_leaving = False
         self._empty: asyncio.Event | None = None  # somebody waits for the last one to close
 
     def __len__(self) -> int:
@@ -44,6 +45,8 @@ class OpenChannels:
         min(self._groups, key=len).add(channel)
         if self._timer is None:
             self._arm()
+        if self._is_leaving:  # its upstream answered only now
+            asyncio.get_running_loop().call_soon(channel.go_away)
 
     def discard(self, channel: OpenChannel) -> None:
         """Forget a channel that is closed; harmless when it was already."""
@@ -58,7 +61,8 @@ class OpenChannels:
             channel.visit()
 
     def go_away(self) -> None:
-        """Tell every channel that the process stops."""
+        """Tell every channel that the process stops, those still to come included."""
+        self._is_leaving = True
         for group in self._groups:
             for channel in tuple(group):
                 channel.go_away()

@@ -22,7 +22,7 @@ Observe = Callable[[int, float], None]
 """Told the status and the seconds of every answer."""
 
 
-_PEERS = 8  # from whom the same octets are remembered at a time
+_PEERS = 2  # from whom the same octets are remembered at a time
 
 
 class ClientGone(Exception):

@@ -101,6 +101,11 @@ class End:
         """Whether a Close for this end waits for a frame's border."""
         return self._last_words is not None
 
+    @property
+    def is_flowing(self) -> bool:
+        """Whether octets came from this end lately, and more are taken."""
+        return not self._held and self._quiet <= 1  # it may have been visited a moment ago
+
     def tell(self, payload: bytes) -> None:
         """Send a Close with this payload, now or at the border of the frame under way."""
         if self.gone or self.told:
@@ -134,17 +139,21 @@ class End:
 
     def visit(self) -> None:
         """Count the silence; ask, and give up at last."""
-        if self._held:
-            return  # we would not hear it
+        if self._held and not self.other._held:  # noqa: SLF001 - its own kind
+            return  # we would not hear it, and the other end is asked
         self._quiet += 1
         since = self._quiet - _PING_AFTER
         if since < 0 or since % _PING_EVERY:
             return
         if self._unanswered == _UNANSWERED:
             self.wire.abort()
-        elif not self.other.frames.left:
+            return
+        if not self.other.frames.left:
             self._write(Opcode.PING, self._middle.ping)
-            self._unanswered += 1
+        elif self.other.is_flowing:
+            return  # a long frame is on its way to this end, and it takes it
+        # Within a frame nothing can be asked; an end that takes no more of it has said enough.
+        self._unanswered += 1
 
     # -- passing on
 

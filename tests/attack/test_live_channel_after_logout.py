@@ -70,6 +70,54 @@ async def test_an_upstream_cannot_hold_a_channel_open_by_never_ending_a_frame() 
     assert here.messages == []
 
 
+@pytest.mark.parametrize("stuck", ["browser", "upstream", "both"])
+async def test_an_end_that_takes_no_more_of_a_frame_is_given_up_within_a_minute_f29(
+    stuck: str,
+) -> None:
+    """No Ping can be written inside a frame, and whoever stops there has nothing to answer."""
+    world = World()
+    api = LiveApi(world)
+    opening = await open_websocket(await world.logged_in())
+    here, there = opening.endpoint, api.opened[0]
+    assert here is not None
+    here.answers = there.answers = False
+    if stuck != "upstream":
+        here.wire.pause()
+        there.raw(frames.frame(2, b"x" * 1_000_000, masked=False)[:500_000])
+    if stuck != "browser":
+        there.wire.pause()
+        here.raw(frames.frame(2, b"x" * 1_000_000)[:500_000])
+    await asyncio.sleep(0.02)
+    for _ in range(65):
+        world.gateway.channels.visit()
+        for _ in range(5):
+            await asyncio.sleep(0)
+    async with asyncio.timeout(8):
+        while len(world.gateway.channels):  # noqa: ASYNC110  nobody tells when it is gone
+            await asyncio.sleep(0.05)
+
+
+async def test_a_slow_reader_of_an_event_without_an_end_hears_no_more_after_a_logout_p9() -> None:
+    world = World()
+    speaker = Speaker(world)
+    hearer = await listen(world, await world.logged_in())
+    speaker.say(b"data: 1\n")
+    await hearer.until(lambda one: one.octets)
+    hearer.reads.clear()
+    speaker.say(b"data: 2\n")
+    await asyncio.sleep(0.02)
+    for lookup in list(world.store.live_sessions()):
+        await world.store.end(lookup, [])
+    world.gateway.live.sweep()
+    await world.gateway.live.settled()
+    await asyncio.sleep(1.2)  # patience ends while the browser reads nothing
+    speaker.say(b"data: 3\n")
+    hearer.reads.set()
+    await hearer.until(lambda one: one.finished)
+    assert b"data: 3" not in hearer.octets
+    assert speaker.closed.is_set()
+
+
 async def test_a_dead_session_opens_no_channel_again() -> None:
     world = World()
     browser = await world.logged_in()

@@ -331,6 +331,28 @@ async def test_a_ping_never_stands_inside_a_frame() -> None:
 # -- the process stops
 
 
+async def test_a_long_frame_on_its_way_is_no_silence() -> None:
+    world = World()
+    here, there = await opened(world)
+    whole = frames.frame(2, b"x" * 1000, masked=False)
+    for at in range(0, 200, 5):
+        there.raw(whole[at : at + 5])
+        await silence(world, VISIT_EVERY)
+    there.raw(whole[200:])
+    await here.until(lambda end: end.messages)
+    assert here.messages == [b"x" * 1000]
+
+
+async def test_a_channel_that_opens_while_the_process_stops_is_told_as_well() -> None:
+    world = World()
+    api = LiveApi(world)
+    browser = await world.logged_in()
+    world.gateway.channels.go_away()
+    here, _ = await connected(browser, api)
+    await here.until(lambda end: end.closed)
+    assert here.closed == (1001, "gateway.stopping")
+
+
 async def test_a_stopping_process_says_goodbye() -> None:
     world = World()
     here, there = await opened(world)

@@ -8,7 +8,8 @@ from gateway.adapters.http1_upstream.answer_reader import AnswerReader
 from gateway.adapters.http1_upstream.connection import Connection
 from gateway.adapters.http1_upstream.request_body import RequestBody
 from gateway.adapters.http1_upstream.upgraded import UpgradedWire
-from gateway.edge.answer_framing import MalformedAnswer, announced_rest, media_type
+from gateway.edge.answer_framing import MalformedAnswer, announced_rest
+from gateway.edge.event_stream import is_event_stream
 from gateway.edge.upstream_group import Timeouts
 from gateway.errors import Code, Unavailable
 from gateway.ports import UpstreamAnswer
@@ -16,7 +17,6 @@ from gateway.ports import UpstreamAnswer
 MOST_BUFFERED = 65536
 """Octets of an answer that may wait for the browser before the upstream has to (M14)."""
 
-_EVENT_STREAM = b"text/event-stream"
 _FIRST_UNWELCOME = 300  # the first status that does not say "I am using what you send"
 
 
@@ -221,7 +221,7 @@ class Exchange:
             if reader.switched:
                 self._switch()
                 return
-            if media_type(reader.fields) == _EVENT_STREAM:
+            if is_event_stream(reader.fields):
                 self._idle = self._until = inf
             # RFC 9112 section 9.5: what nobody wants to read any more is not sent (M16).
             if reader.status >= _FIRST_UNWELCOME or not reader.persistent:

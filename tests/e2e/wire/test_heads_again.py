@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.server.heads import LONGEST_HEAD, MOST_HEADS
+from gateway.server.heads import LONGEST_HEAD, MOST_FIELDS, MOST_HEADS
 from gateway.settings import Limits
 from tests.support.serving import Served, Talk, served, serving
 from tests.support.world import SESSION, World
@@ -181,3 +181,10 @@ async def test_one_octet_of_another_cookie_is_another_request() -> None:
             assert (await talk.answer()).status == 200
     tokens = carried(world, b"authorization")
     assert tokens[0] == tokens[2] != tokens[1] == tokens[3]
+
+
+async def test_a_head_of_many_fields_is_not_worth_its_room_k10() -> None:
+    many = b"".join(b"x%d: 1\r\n" % number for number in range(MOST_FIELDS))
+    async with served(telling) as server, server.talk() as talk:
+        await asked(talk, b"GET / HTTP/1.1\r\nHost: x\r\n" + many + b"\r\n")
+        assert kept(server) == 0

@@ -11,7 +11,6 @@ from gateway.edge.answer_framing import (
     announced_rest,
     answer_framing,
     check_reason,
-    media_type,
 )
 from gateway.edge.messages import Fields
 
@@ -137,20 +136,6 @@ def test_a_reason_phrase_holds_no_control_characters_l7(reason: bytes) -> None:
 @pytest.mark.parametrize("reason", [b"", b"OK", b"Not Found", b"\tx", "très bien".encode()])
 def test_every_other_reason_phrase_will_do(reason: bytes) -> None:
     check_reason(reason)
-
-
-@pytest.mark.parametrize(
-    ("value", "media"),
-    [
-        (b"text/event-stream", b"text/event-stream"),
-        (b"Text/Event-Stream;charset=utf-8", b"text/event-stream"),
-        (b"text/event-stream ; x", b"text/event-stream"),
-        (b"application/json", b"application/json"),
-    ],
-)
-def test_a_media_type_has_no_case_and_no_parameters(value: bytes, media: bytes) -> None:
-    assert media_type(((b"x", b"y"), (b"content-type", value))) == media
-    assert media_type(()) == b""
 
 
 @pytest.mark.parametrize(

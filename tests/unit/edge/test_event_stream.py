@@ -19,7 +19,9 @@ BLANK_LINES = [b"\n\n", b"\r\r", b"\r\n\r\n", b"\n\r\n", b"\r\n\n", b"\n\r", b"\
         (((b"content-type", b"Text/Event-Stream; charset=utf-8"),), True),
         (((b"content-type", b"text/event-streams"),), False),
         (((b"content-type", b"text/plain"),), False),
-        (((b"content-type", b"text/event-stream"), (b"content-type", b"text/html")), False),
+        (((b"content-type", b"text/event-stream"), (b"content-type", b"text/html")), True),
+        (((b"content-type", b"text/html"), (b"content-type", b"text/event-stream")), True),
+        (((b"content-type", b"text/event-stream, text/event-stream"),), True),
         ((), False),
     ],
 )
