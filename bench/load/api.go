@@ -74,16 +74,17 @@ func (a *api) load(folder string) error {
 		return err
 	}
 	for _, name := range names {
-		opened, err := os.Open(folder + "/" + name.Name())
+		// Not os.Open: its files are closed when the collector finds only their number in use.
+		fd, err := syscall.Open(folder+"/"+name.Name(), syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 		if err != nil {
 			return err
 		}
-		about, err := opened.Stat()
+		about, err := name.Info()
 		if err != nil {
 			return err
 		}
 		head := answerHead("application/octet-stream", int(about.Size()))
-		a.files["/body/"+name.Name()] = file{int(opened.Fd()), about.Size(), head}
+		a.files["/body/"+name.Name()] = file{fd, about.Size(), head}
 	}
 	document, err := os.ReadFile(folder + "/orders.json")
 	a.orders = document
