@@ -23,7 +23,6 @@ _log = logging.getLogger("gateway.server")
 
 _LINE = 64  # octets of a request line besides its target
 _SIZE_LINE = 16  # octets around a chunk: its size, two line ends
-_WHITE = (b" ", b"\t")
 _UNKNOWN_METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64} [!-~]+ HTTP/1\.[01]\r")
 
 
