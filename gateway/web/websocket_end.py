@@ -41,13 +41,13 @@ class End:
 
     __slots__ = (
         "_broken",
-        "_held",
         "_last_words",
         "_middle",
         "_quiet",
         "_unanswered",
         "frames",
         "gone",
+        "held",
         "is_browser",
         "other",
         "said",
@@ -67,7 +67,7 @@ class End:
         self.said: bytes | None = None  # the code of the Close it sent, empty without one
         self._last_words: bytes | None = None  # a Close for it that waits for a frame's border
         self._broken = False  # it does not keep to the protocol; nothing it sends is read
-        self._held = False  # it is not read from, for the other end's wire is full
+        self.held = False  # it is not read from, for the other end's wire is full
         self._quiet = 0  # visits since it was last heard of
         self._unanswered = 0  # Pings since then
 
@@ -104,7 +104,7 @@ class End:
     @property
     def is_flowing(self) -> bool:
         """Whether octets came from this end lately, and more are taken."""
-        return not self._held and self._quiet <= 1  # it may have been visited a moment ago
+        return not self.held and self._quiet <= 1  # it may have been visited a moment ago
 
     def tell(self, payload: bytes) -> None:
         """Send a Close with this payload, now or at the border of the frame under way."""
@@ -131,15 +131,15 @@ class End:
     def hold(self, *, now: bool) -> None:
         """Read from this end no more, or again; what is closing is always read to its end."""
         if now and not self.told:
-            self._held = True
+            self.held = True
             self.wire.pause()
-        elif self._held and not now:
-            self._held = False
+        elif self.held and not now:
+            self.held = False
             self.wire.resume()
 
     def visit(self) -> None:
         """Count the silence; ask, and give up at last."""
-        if self._held and not self.other._held:  # noqa: SLF001 - its own kind
+        if self.held and not self.other.held:
             return  # we would not hear it, and the other end is asked
         self._quiet += 1
         since = self._quiet - _PING_AFTER

@@ -30,6 +30,7 @@ from tests.support.redis_servers import (
     redis_server_binary,
     running,
 )
+from tests.support.store_watcher import Told, until
 
 LONG = 60.0  # seconds: not over before the test is
 SHORT = 0.15  # seconds: over when `fast_forward(SHORT)` returns
@@ -372,27 +373,6 @@ async def test_the_store_answers_a_ping(world: World) -> None:
 
 # -- watching -----------------------------------------------------------------------------------
 
-SOON = 10.0  # seconds; a guard for a busy machine, not a promise
-
-
-class Told:
-    """What a watcher was told, in order; None stands for everything."""
-
-    def __init__(self) -> None:
-        self.of: list[LookupId | None] = []
-
-    def changed(self, lookup: LookupId) -> None:
-        self.of.append(lookup)
-
-    def everything(self) -> None:
-        self.of.append(None)
-
-
-async def soon(condition: Callable[[], bool], within: float = SOON) -> None:
-    async with asyncio.timeout(within):
-        while not condition():  # noqa: ASYNC110 - known to another process
-            await asyncio.sleep(0.005)
-
 
 @pytest.fixture
 async def told(world: World) -> Told:
@@ -400,7 +380,7 @@ async def told(world: World) -> Told:
     watcher = Told()
     assert not world.store.is_watched()
     world.store.watch(watcher)
-    await soon(world.store.is_watched)
+    await until(world.store.is_watched)
     assert watcher.of[-1:] == [None], "copies from before the link must go"
     watcher.of.clear()
     return watcher
@@ -414,30 +394,30 @@ async def test_every_write_of_another_process_is_told(world: World, told: Told) 
         world.other.end(A, [SUBJECT]),
     ):
         assert await operation
-        await soon(lambda: told.of == [A])
+        await until(lambda: told.of == [A])
         told.of.clear()
 
 
 async def test_our_own_writes_are_told_too(world: World, told: Told) -> None:
     assert await world.put(A, StoredRecord(1, b"1"))
-    await soon(lambda: told.of == [A])
+    await until(lambda: told.of == [A])
 
 
 async def test_a_record_that_runs_out_is_told(world: World, told: Told) -> None:
     """D4: a deadline that only the store enforces is heard of as well."""
     await world.other.create(A, StoredRecord(1, b"1"), ttl=SHORT, indexes=[], index_ttl=SHORT)
-    await soon(lambda: told.of == [A])
+    await until(lambda: told.of == [A])
     await world.fast_forward(SHORT)
     assert await world.other.read(A) is None
-    await soon(lambda: told.of == [A, A])
+    await until(lambda: told.of == [A, A])
 
 
 async def test_an_emptied_store_is_told(world: World, told: Told) -> None:
     """F6."""
     await world.put(A, StoredRecord(1, b"1"))
-    await soon(lambda: told.of == [A])
+    await until(lambda: told.of == [A])
     world.flush()
-    await soon(lambda: None in told.of)
+    await until(lambda: None in told.of)
     assert world.store.is_watched()
 
 
@@ -450,7 +430,7 @@ async def test_nothing_else_is_told(world: World, told: Told) -> None:
     assert not await world.other.replace(C, StoredRecord(2, b"2"), expected=1, ttl=LONG)
     await world.other.read_many([A, B, C])
     await world.put(A, StoredRecord(1, b"1"))
-    await soon(lambda: A in told.of)
+    await until(lambda: A in told.of)
     assert told.of == [A]
 
 
@@ -458,7 +438,7 @@ async def test_a_watcher_hears_of_changes_in_their_order(world: World, told: Tol
     lookups = [LookupId(f"lookup-{i}") for i in range(50)]
     for lookup in lookups:
         await world.other.create(lookup, StoredRecord(1, b"1"), ttl=LONG, indexes=[], index_ttl=1)
-    await soon(lambda: len(told.of) >= len(lookups))
+    await until(lambda: len(told.of) >= len(lookups))
     assert told.of == lookups
 
 
@@ -471,7 +451,7 @@ async def test_while_it_vouches_a_change_has_been_told_after_a_second(
         lookup = LookupId(f"lookup-{i}")
         await world.other.create(lookup, StoredRecord(1, b"1"), ttl=LONG, indexes=[], index_ttl=1)
         changed_at = time.monotonic()
-        await soon(lambda: lookup in told.of or not world.store.is_watched())  # noqa: B023 - awaited here
+        await until(lambda: lookup in told.of or not world.store.is_watched())  # noqa: B023 - awaited here
         assert lookup in told.of
         assert time.monotonic() - changed_at < 1.0
 
@@ -479,13 +459,13 @@ async def test_while_it_vouches_a_change_has_been_told_after_a_second(
 async def test_a_link_that_is_cut_is_known_to_be_and_comes_back(world: World, told: Told) -> None:
     for _ in range(3):
         world.cut()
-        await soon(lambda: None in told.of, within=1.5)
+        await until(lambda: None in told.of, within=1.5)
         told.of.clear()
         world.mend()
-        await soon(lambda: None in told.of and world.store.is_watched())
+        await until(lambda: None in told.of and world.store.is_watched())
         await world.other.end(A, [])
         await world.other.create(A, StoredRecord(1, b"1"), ttl=LONG, indexes=[], index_ttl=1)
-        await soon(lambda: A in told.of)
+        await until(lambda: A in told.of)
         told.of.clear()
 
 
@@ -493,7 +473,7 @@ async def test_a_store_is_watched_by_one(world: World, told: Told) -> None:
     with pytest.raises(RuntimeError):
         world.store.watch(Told())
     await world.put(A, StoredRecord(1, b"1"))
-    await soon(lambda: told.of == [A])
+    await until(lambda: told.of == [A])
 
 
 async def test_a_store_nobody_watches_vouches_for_nothing(world: World) -> None:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -16,6 +16,7 @@ from gateway.adapters.redis_store import RedisStore, StoreSettings
 from gateway.ports import LookupId, StoredRecord
 from gateway.secret import Password, StoreUrl
 from tests.support.redis_servers import RealServer, free_port, redis_server_binary, running
+from tests.support.store_watcher import Told, until
 from tests.support.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.e2e
@@ -24,25 +25,6 @@ SOON = 1.5  # seconds
 LATER = 10.0  # seconds, until all is well again
 A = LookupId("lookup-a")
 RECORD = StoredRecord(1, b"sealed")
-
-
-class Told:
-    """What a watcher was told, in order; None stands for everything."""
-
-    def __init__(self) -> None:
-        self.of: list[LookupId | None] = []
-
-    def changed(self, lookup: LookupId) -> None:
-        self.of.append(lookup)
-
-    def everything(self) -> None:
-        self.of.append(None)
-
-
-async def until(condition: Callable[[], bool], within: float = LATER) -> None:
-    async with asyncio.timeout(within):
-        while not condition():  # noqa: ASYNC110 - known to another process
-            await asyncio.sleep(0.002)
 
 
 def redis_server(folder_of: pytest.TempPathFactory) -> RealServer:

@@ -5,103 +5,17 @@ Each test ends by asking whether the next request is still read right.
 
 import contextlib
 import json
-import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Event, Thread
 
 import pytest
-import yaml
 
-from tests.support.processes import Program, free_port, gateway_command, running
-from tests.support.world import CLIENT_SECRET, RING_KEY
+from tests.support.echo_server import Echo, echo_server
+from tests.support.http_answer import read_all, statuses
+from tests.support.open_gateway import OpenGateway, open_gateway
 
 pytestmark = pytest.mark.e2e
-
-
-class Echo(BaseHTTPRequestHandler):
-    """Tells what arrived; `/slow` sends for ever and notes when it may not any more."""
-
-    protocol_version = "HTTP/1.1"
-    gone = Event()
-    began = Event()  # the first octets of an upload are here
-    release = Event()  # the last piece of a held answer may go
-    seen: list[str] = []  # noqa: RUF012  one list for the server, on purpose
-
-    def do_GET(self) -> None:
-        self.seen.append(self.requestline)
-        if self.path.endswith("/slow"):
-            self._slow()
-            return
-        if self.path.endswith("/held"):
-            self._held()
-            return
-        if self.path.endswith("/mute"):
-            assert self.release.wait(20)
-        length = int(self.headers.get("content-length") or 0)
-        body = self.rfile.read(min(length, 1000))
-        self.began.set()
-        body += self.rfile.read(length - len(body))
-        answer = json.dumps(
-            {"line": self.requestline, "fields": list(self.headers.items()), "length": len(body)}
-        ).encode()
-        self.send_response(200)
-        self.send_header("content-length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    do_POST = do_GET  # noqa: N815  the server's own naming
-
-    def _held(self) -> None:
-        self.send_response(200)
-        self.send_header("content-length", "11")
-        self.end_headers()
-        self.wfile.write(b"first ")
-        assert self.release.wait(20)
-        self.wfile.write(b"last.")
-
-    def _slow(self) -> None:
-        self.send_response(200)
-        self.send_header("transfer-encoding", "chunked")
-        self.end_headers()
-        try:
-            for _ in range(2000):
-                self.wfile.write(b"5\r\nagain\r\n")
-                time.sleep(0.01)
-        except OSError:
-            self.gone.set()
-        self.close_connection = True
-
-    def log_message(self, *_: object) -> None:
-        return
-
-
-@dataclass
-class Wire:
-    """A gateway with one public route, and how to talk to it in octets."""
-
-    port: int
-    program: Program
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
-
-    def say(self, octets: bytes) -> bytes:
-        """Send, and return everything until the gateway closes."""
-        with self.connect() as link:
-            link.sendall(octets)
-            return read_all(link)
-
-    @property
-    def host(self) -> bytes:
-        return b"Host: localhost:%d\r\n" % self.port
-
-    def refusals(self) -> int:
-        """How many requests have been refused, by the audit log."""
-        return self.program.output.count('"request.refused"')
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -111,61 +25,16 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def read_all(link: socket.socket) -> bytes:
-    octets = b""
-    while piece := link.recv(65536):
-        octets += piece
-    return octets
-
-
-def settings_with(port: int, admin: int, route: dict[str, str]) -> dict[str, object]:
-    return {
-        "public_origin": f"http://localhost:{port}",
-        "listen": {"host": "127.0.0.1", "port": port},
-        "admin": {"host": "127.0.0.1", "port": admin},
-        "store": {"url": "embedded:store"},
-        "keys": [{"id": "k", "secret": {"env": "RING_KEY"}}],
-        "providers": {
-            "main": {
-                "issuer": "http://127.0.0.1:1",
-                "client_id": "spa",
-                "client_secret": {"env": "CLIENT_SECRET"},
-            }
-        },
-        "routes": [route],
-    }
-
-
 @pytest.fixture(scope="module")
-def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
-    folder = tmp_path_factory.mktemp("wire")
-    port, admin = free_port(), free_port()
-    upstream = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
-    upstream.daemon_threads = True
-    thread = Thread(target=upstream.serve_forever, daemon=True)
-    thread.start()
-    route = {
-        "path": "/open/",
-        "upstream": f"http://127.0.0.1:{upstream.server_port}/",
-        "access": "public",
-        "token": "none",
-    }
-    settings = settings_with(port, admin, route)
-    file = folder / "gateway.yaml"
-    file.write_text(yaml.safe_dump(settings))
-    environ = {"RING_KEY": RING_KEY, "CLIENT_SECRET": CLIENT_SECRET}
-    with running(gateway_command("run", "-c", str(file)), folder / "log", environ) as program:
-        program.wait_until_answering(f"http://127.0.0.1:{admin}/readyz")
-        yield Wire(port, program)
-    upstream.shutdown()
-    upstream.server_close()
+def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenGateway]:
+    with echo_server() as port:
+        route = {"upstream": f"http://127.0.0.1:{port}/"}
+        folder = tmp_path_factory.mktemp("wire")
+        with open_gateway(folder, {"/open/": route}, workers="auto") as gateway:
+            yield gateway
 
 
-def statuses(octets: bytes) -> list[int]:
-    return [int(part[:3]) for part in octets.split(b"HTTP/1.1 ")[1:]]
-
-
-def test_a_plain_request_and_the_next_on_the_same_connection(wire: Wire) -> None:
+def test_a_plain_request_and_the_next_on_the_same_connection(wire: OpenGateway) -> None:
     one = b"GET /open/a%2Fb?x=1&&y HTTP/1.1\r\n" + wire.host + b"\r\n"
     last = b"GET /open/z HTTP/1.1\r\n" + wire.host + b"Connection: close\r\n\r\n"
     answer = wire.say(one + last)
@@ -201,7 +70,7 @@ def test_a_plain_request_and_the_next_on_the_same_connection(wire: Wire) -> None
     ],
 )
 def test_odd_requests_get_a_4xx_and_reach_no_upstream(
-    wire: Wire, octets: bytes, status: int
+    wire: OpenGateway, octets: bytes, status: int
 ) -> None:
     before = len(Echo.seen)
     octets = octets.replace(b"%d", str(wire.port).encode())
@@ -217,7 +86,7 @@ def test_odd_requests_get_a_4xx_and_reach_no_upstream(
     ) == [200]
 
 
-def test_what_never_became_a_request_is_in_the_audit_log(wire: Wire) -> None:
+def test_what_never_became_a_request_is_in_the_audit_log(wire: OpenGateway) -> None:
     wire.say(b"garbage\r\n\r\n")
     lines = [json.loads(line) for line in wire.program.output.splitlines()]
     refused = [line for line in lines if line.get("code") == "request.malformed"]
@@ -226,7 +95,7 @@ def test_what_never_became_a_request_is_in_the_audit_log(wire: Wire) -> None:
     assert "Invalid HTTP request" not in wire.program.output
 
 
-def test_a_head_that_never_ends_is_refused_while_it_grows_k10(wire: Wire) -> None:
+def test_a_head_that_never_ends_is_refused_while_it_grows_k10(wire: OpenGateway) -> None:
     with wire.connect() as link:
         link.sendall(b"GET /open/x HTTP/1.1\r\n" + wire.host + b"X-Endless: ")
         with contextlib.suppress(OSError):
@@ -236,7 +105,7 @@ def test_a_head_that_never_ends_is_refused_while_it_grows_k10(wire: Wire) -> Non
         assert statuses(link.recv(65536)) == [431]
 
 
-def test_a_trailer_never_becomes_a_field_l9(wire: Wire) -> None:
+def test_a_trailer_never_becomes_a_field_l9(wire: OpenGateway) -> None:
     octets = (
         b"POST /open/t HTTP/1.1\r\n" + wire.host + b"Transfer-Encoding: chunked\r\n"
         b"Connection: close\r\n\r\n3\r\nabc\r\n0\r\nX-Planted: 1\r\nAuthorization: Bearer x\r\n\r\n"
@@ -248,7 +117,9 @@ def test_a_trailer_never_becomes_a_field_l9(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("pieces", [1, 50])
-def test_a_head_too_large_is_a_431_at_once_or_bit_by_bit_k10(wire: Wire, pieces: int) -> None:
+def test_a_head_too_large_is_a_431_at_once_or_bit_by_bit_k10(
+    wire: OpenGateway, pieces: int
+) -> None:
     field = b"X-Big: " + b"x" * 90_000
     octets = b"GET /open/x HTTP/1.1\r\n" + wire.host + field + b"\r\n\r\n"
     size = len(octets) // pieces + 1
@@ -262,7 +133,7 @@ def test_a_head_too_large_is_a_431_at_once_or_bit_by_bit_k10(wire: Wire, pieces:
         assert statuses(link.recv(65536)) == [431]
 
 
-def test_a_body_behind_an_upgrade_never_becomes_the_next_request_p2(wire: Wire) -> None:
+def test_a_body_behind_an_upgrade_never_becomes_the_next_request_p2(wire: OpenGateway) -> None:
     smuggled = b"GET /open/SMUGGLED HTTP/1.1\r\n" + wire.host + b"\r\n"
     head = (
         b"POST /open/x HTTP/1.1\r\n" + wire.host + b"Connection: Upgrade\r\nUpgrade: h2c\r\n"
@@ -278,7 +149,7 @@ def test_a_body_behind_an_upgrade_never_becomes_the_next_request_p2(wire: Wire) 
     assert not any("SMUGGLED" in line for line in Echo.seen)
 
 
-def test_an_upgrade_without_a_body_is_a_plain_request_and_the_last_p2(wire: Wire) -> None:
+def test_an_upgrade_without_a_body_is_a_plain_request_and_the_last_p2(wire: OpenGateway) -> None:
     octets = (
         b"GET /open/x HTTP/1.1\r\n" + wire.host + b"Connection: Upgrade, HTTP2-Settings\r\n"
         b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n"
@@ -288,13 +159,13 @@ def test_an_upgrade_without_a_body_is_a_plain_request_and_the_last_p2(wire: Wire
     assert b"settings" not in answer.lower()
 
 
-def test_many_fields_within_the_limit_pass(wire: Wire) -> None:
+def test_many_fields_within_the_limit_pass(wire: OpenGateway) -> None:
     fields = b"".join(b"X-%d: %s\r\n" % (n, b"v" * 20) for n in range(60))
     octets = b"GET /open/x HTTP/1.1\r\n" + wire.host + fields + b"Connection: close\r\n\r\n"
     assert statuses(wire.say(octets)) == [200]
 
 
-def test_a_browser_that_leaves_takes_the_upstream_exchange_with_it_m14(wire: Wire) -> None:
+def test_a_browser_that_leaves_takes_the_upstream_exchange_with_it_m14(wire: OpenGateway) -> None:
     Echo.gone.clear()
     with wire.connect() as link:
         link.sendall(b"GET /open/slow HTTP/1.1\r\n" + wire.host + b"\r\n")
@@ -302,7 +173,7 @@ def test_a_browser_that_leaves_takes_the_upstream_exchange_with_it_m14(wire: Wir
     assert Echo.gone.wait(5)
 
 
-def test_an_answer_begins_to_arrive_before_it_has_ended(wire: Wire) -> None:
+def test_an_answer_begins_to_arrive_before_it_has_ended(wire: OpenGateway) -> None:
     Echo.release.clear()
     with wire.connect() as link:
         link.sendall(b"GET /open/held HTTP/1.1\r\n" + wire.host + b"Connection: close\r\n\r\n")
@@ -327,7 +198,7 @@ BAD_SECONDS = [
 @pytest.mark.parametrize("second", BAD_SECONDS, ids=["garbage", "large", "upgrade"])
 @pytest.mark.parametrize("path", [b"held", b"mute"])
 def test_a_refusal_never_ends_up_in_the_answer_before_it_m12(
-    wire: Wire, path: bytes, second: bytes
+    wire: OpenGateway, path: bytes, second: bytes
 ) -> None:
     """RFC 9112 section 9.3.2: answers leave in order. The first one whole, then why it ends."""
     Echo.release.clear()
@@ -349,7 +220,7 @@ def test_a_refusal_never_ends_up_in_the_answer_before_it_m12(
     assert len(Echo.seen) == before + 1
 
 
-def test_leaving_while_two_requests_are_under_way_leaves_no_trace_m14(wire: Wire) -> None:
+def test_leaving_while_two_requests_are_under_way_leaves_no_trace_m14(wire: OpenGateway) -> None:
     Echo.gone.clear()
     before = len(Echo.seen)
     with wire.connect() as link:
@@ -364,42 +235,28 @@ def test_leaving_while_two_requests_are_under_way_leaves_no_trace_m14(wire: Wire
     assert "ASGI" not in wire.program.output
 
 
-def test_an_upload_begins_to_arrive_before_it_has_ended(wire: Wire) -> None:
+def test_an_upload_begins_to_arrive_before_it_has_ended(wire: OpenGateway) -> None:
     Echo.began.clear()
     size = 20_000_000
     head = b"POST /open/up HTTP/1.1\r\n" + wire.host
     head += b"Content-Length: %d\r\nConnection: close\r\n\r\n" % size
-    before = most_resident(wire.program.process.pid)
+    before = wire.most_resident()
     with wire.connect() as link:
         link.sendall(head + b"x" * 5000)
         assert Echo.began.wait(10)  # the rest has not even been sent
         link.sendall(b"x" * (size - 5000))
         answer = read_all(link)
     assert b'"length": 20000000' in answer
-    assert most_resident(wire.program.process.pid) - before < 12_000_000
-
-
-def most_resident(pid: int) -> int:
-    """The most octets of memory a process has held at once."""
-    (line,) = (
-        line
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
-        if line.startswith("VmHWM")
-    )
-    return int(line.split()[1]) * 1024
+    assert wire.most_resident() - before < 12_000_000
 
 
 def test_sigterm_ends_the_gateway_and_its_store_cleanly(tmp_path: Path) -> None:
-    port, admin = free_port(), free_port()
-    route = {"path": "/", "upstream": "http://127.0.0.1:2/", "access": "public", "token": "none"}
-    settings = settings_with(port, admin, route)
-    file = tmp_path / "gateway.yaml"
-    file.write_text(yaml.safe_dump(settings))
-    environ = {"RING_KEY": RING_KEY, "CLIENT_SECRET": CLIENT_SECRET}
-    program = Program(gateway_command("run", "-c", str(file)), tmp_path / "log", environ)
-    program.wait_until_answering(f"http://127.0.0.1:{admin}/readyz")
-    assert program.stop() == 0
+    with open_gateway(
+        tmp_path, {"/": {"upstream": "http://127.0.0.1:2/"}}, workers="auto"
+    ) as gateway:
+        program = gateway.program
+        assert program.stop() == 0
     assert "Traceback" not in program.output
     assert "starting it again" not in program.output
     with pytest.raises(OSError, match="refused"):
-        socket.create_connection(("127.0.0.1", port), timeout=1)
+        gateway.connect()

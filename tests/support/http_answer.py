@@ -111,3 +111,16 @@ class AnswerReader:
             return False
         self._octets += piece
         return bool(piece)
+
+
+def read_all(link: socket.socket) -> bytes:
+    """Return everything until the other side closes."""
+    octets = b""
+    while piece := link.recv(65536):
+        octets += piece
+    return octets
+
+
+def statuses(octets: bytes) -> list[int]:
+    """Return the statuses of all answers in what came, well-formed or not."""
+    return [int(part[:3]) for part in octets.split(b"HTTP/1.1 ")[1:]]

@@ -1,6 +1,7 @@
 """A real gateway process with public routes to upstreams on this machine: no login needed."""
 
 import contextlib
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from tests.support.http_answer import read_all
 from tests.support.processes import Program, free_port, gateway_command, running
 from tests.support.world import CLIENT_SECRET, RING_KEY
 
@@ -24,25 +26,50 @@ class OpenGateway:
     def origin(self) -> str:
         return f"http://localhost:{self.port}"
 
+    @property
+    def host(self) -> bytes:
+        """The field that every request needs."""
+        return b"Host: localhost:%d\r\n" % self.port
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+
+    def say(self, octets: bytes) -> bytes:
+        """Send, and return everything until the gateway closes."""
+        with self.connect() as link:
+            link.sendall(octets)
+            return read_all(link)
+
+    def refusals(self) -> int:
+        """How many requests have been refused, by the audit log."""
+        return self.program.output.count('"request.refused"')
+
     def resident(self) -> int:
         """Octets of memory that the gateway and its workers hold."""
+        return self._memory("VmRSS")
+
+    def most_resident(self) -> int:
+        """The most octets of memory they have held, each at its own worst moment."""
+        return self._memory("VmHWM")
+
+    def _memory(self, name: str) -> int:
         mine = self.program.process.pid
         workers = Path(f"/proc/{mine}/task/{mine}/children").read_text().split()
-        return sum(_resident(pid) for pid in (str(mine), *workers))
+        return sum(_octets(pid, name) for pid in (str(mine), *workers))
 
 
-def _resident(pid: str) -> int:
-    """Octets a process holds; 0 for another program than the gateway, such as its store."""
+def _octets(pid: str, name: str) -> int:
+    """What the system says of a process; 0 for another program, such as the gateway's store."""
     if b"-m\0gateway" not in Path(f"/proc/{pid}/cmdline").read_bytes():
         return 0
     status = Path(f"/proc/{pid}/status").read_text()
-    (line,) = [line for line in status.splitlines() if line.startswith("VmRSS:")]
+    (line,) = [line for line in status.splitlines() if line.startswith(f"{name}:")]
     return int(line.split()[1]) * 1024
 
 
 @contextlib.contextmanager
 def open_gateway(
-    folder: Path, routes: dict[str, dict[str, Any]], *, workers: int = 1, **more: Any
+    folder: Path, routes: dict[str, dict[str, Any]], *, workers: int | str = 1, **more: Any
 ) -> Iterator[OpenGateway]:
     """Run a gateway whose routes are public: path and what else is said about each."""
     port, admin = free_port(), free_port()

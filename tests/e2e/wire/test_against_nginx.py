@@ -10,16 +10,13 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-import yaml
 
-from tests.e2e.test_wire import settings_with
-from tests.support.processes import free_port, gateway_command, missing, running
+from tests.support.open_gateway import open_gateway
+from tests.support.processes import free_port, missing, running
 from tests.support.recording_upstream import Recording, fields_but, recording_upstream
 from tests.support.strict_http import Request
-from tests.support.world import CLIENT_SECRET, RING_KEY
 
 pytestmark = pytest.mark.e2e
 
@@ -197,26 +194,10 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         stack.enter_context(running(nginx, folder / "nginx.log")).wait_until_answering(
             f"http://127.0.0.1:{port}/"
         )
-        gateway = stack.enter_context(started_gateway(folder, upstream.port))
+        route = {"upstream": f"http://127.0.0.1:{upstream.port}/"}
+        gateway = stack.enter_context(open_gateway(folder, {"/": route}, workers="auto"))
         upstream.take()
-        yield Pair(gateway, port, upstream)
-
-
-@contextlib.contextmanager
-def started_gateway(folder: Path, upstream: int) -> Iterator[int]:
-    port, admin = free_port(), free_port()
-    route = {
-        "path": "/",
-        "upstream": f"http://127.0.0.1:{upstream}/",
-        "access": "public",
-        "token": "none",
-    }
-    file = folder / "gateway.yaml"
-    file.write_text(yaml.safe_dump(settings_with(port, admin, route)))
-    environ = {"RING_KEY": RING_KEY, "CLIENT_SECRET": CLIENT_SECRET}
-    with running(gateway_command("run", "-c", str(file)), folder / "log", environ) as program:
-        program.wait_until_answering(f"http://127.0.0.1:{admin}/readyz")
-        yield port
+        yield Pair(gateway.port, port, upstream)
 
 
 # What each proxy says about itself or decides for its own connection to the upstream.

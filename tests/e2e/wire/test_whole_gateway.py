@@ -4,21 +4,17 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from http.server import ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
-import yaml
 
-from tests.e2e.test_wire import Echo, read_all, settings_with, statuses
-from tests.support.processes import Program, free_port, gateway_command, running
+from tests.support.echo_server import Echo, echo_server
+from tests.support.http_answer import read_all, statuses
+from tests.support.open_gateway import OpenGateway, open_gateway
+from tests.support.processes import Program
 from tests.support.recording_upstream import Recording, recording_upstream
-from tests.support.world import CLIENT_SECRET, RING_KEY
 
 pytestmark = pytest.mark.e2e
 
@@ -31,42 +27,9 @@ LIMITS = {
 }
 
 
-@dataclass
-class Home:
-    """A gateway with one public route."""
-
-    port: int
-    program: Program
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
-
-    def say(self, octets: bytes) -> bytes:
-        with self.connect() as link:
-            link.sendall(octets)
-            return read_all(link)
-
-    @property
-    def host(self) -> bytes:
-        return b"Host: localhost:%d\r\n" % self.port
-
-
-@contextlib.contextmanager
-def home(folder: Path, upstream: int) -> Iterator[Home]:
-    port, admin = free_port(), free_port()
-    route = {
-        "path": "/",
-        "upstream": f"http://127.0.0.1:{upstream}/",
-        "access": "public",
-        "token": "none",
-    }
-    settings = settings_with(port, admin, route) | {"limits": LIMITS}
-    file = folder / "gateway.yaml"
-    file.write_text(yaml.safe_dump(settings))
-    environ = {"RING_KEY": RING_KEY, "CLIENT_SECRET": CLIENT_SECRET}
-    with running(gateway_command("run", "-c", str(file)), folder / "log", environ) as program:
-        program.wait_until_answering(f"http://127.0.0.1:{admin}/readyz")
-        yield Home(port, program)
+def home(folder: Path, upstream: int) -> contextlib.AbstractContextManager[OpenGateway]:
+    route = {"upstream": f"http://127.0.0.1:{upstream}/"}
+    return open_gateway(folder, {"/": route}, workers="auto", limits=LIMITS)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +39,7 @@ def upstream() -> Iterator[Recording]:
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory, upstream: Recording) -> Iterator[Home]:
+def gateway(tmp_path_factory: pytest.TempPathFactory, upstream: Recording) -> Iterator[OpenGateway]:
     with home(tmp_path_factory.mktemp("home"), upstream.port) as started:
         yield started
 
@@ -87,7 +50,7 @@ def lines(program: Program) -> list[dict[str, str]]:
 
 
 def test_a_stalled_upload_is_408_and_never_whole_upstream_f25(
-    gateway: Home, upstream: Recording
+    gateway: OpenGateway, upstream: Recording
 ) -> None:
     upstream.take()
     head = b"POST /up HTTP/1.1\r\n" + gateway.host + b"Content-Length: 1000\r\n\r\n"
@@ -103,11 +66,11 @@ def test_a_stalled_upload_is_408_and_never_whole_upstream_f25(
     assert len(refused) == 1
 
 
-def test_a_client_that_never_finishes_its_header_is_408(gateway: Home) -> None:
+def test_a_client_that_never_finishes_its_header_is_408(gateway: OpenGateway) -> None:
     assert statuses(gateway.say(b"GET /x HTTP/1.1\r\nX: ")) == [408]
 
 
-def test_nothing_a_client_sends_forges_a_line_of_the_log(gateway: Home) -> None:
+def test_nothing_a_client_sends_forges_a_line_of_the_log(gateway: OpenGateway) -> None:
     forged = b'\\r\\n{"log":"audit","event":"session.ended"}\r\n{"log":"audit","FORGED":1}'
     for octets in (
         b"GET /" + forged + b" HTTP/1.1\r\n" + gateway.host + b"\r\n",
@@ -125,12 +88,8 @@ def test_nothing_a_client_sends_forges_a_line_of_the_log(gateway: Home) -> None:
 
 
 def test_sigterm_lets_what_is_under_way_finish_and_exits_with_0_f32(tmp_path: Path) -> None:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
-    server.daemon_threads = True
-    thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
     Echo.release.clear()
-    with home(tmp_path, server.server_port) as gateway, gateway.connect() as link:
+    with echo_server() as upstream, home(tmp_path, upstream) as gateway, gateway.connect() as link:
         with gateway.connect() as idle:
             idle.sendall(b"GET /x HTTP/1.1\r\n" + gateway.host + b"\r\n")
             answer = b""
@@ -151,17 +110,11 @@ def test_sigterm_lets_what_is_under_way_finish_and_exits_with_0_f32(tmp_path: Pa
         assert octets.endswith(b"first last.")
         assert gateway.program.process.wait(10) == 0
         assert "Traceback" not in gateway.program.output
-    server.shutdown()
-    server.server_close()
 
 
 def test_sigterm_ends_what_outlives_the_grace_and_exits_with_0_f32(tmp_path: Path) -> None:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
-    server.daemon_threads = True
-    thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
     Echo.gone.clear()
-    with home(tmp_path, server.server_port) as gateway, gateway.connect() as link:
+    with echo_server() as upstream, home(tmp_path, upstream) as gateway, gateway.connect() as link:
         link.sendall(b"GET /slow HTTP/1.1\r\n" + gateway.host + b"\r\n")
         assert b"200 OK" in link.recv(65536)
         begun = time.monotonic()
@@ -172,5 +125,3 @@ def test_sigterm_ends_what_outlives_the_grace_and_exits_with_0_f32(tmp_path: Pat
         assert time.monotonic() - begun > 3  # the grace was given
         assert Echo.gone.wait(5)  # and the API knows
         assert "Traceback" not in gateway.program.output
-    server.shutdown()
-    server.server_close()
