@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from gateway.edge.messages import Field
+from gateway.edge.second_time import SecondTime
 
 MOST_HEADS = 1024
 LONGEST_HEAD = 4096  # octets
@@ -60,20 +61,21 @@ def is_whole(octets: bytes) -> bool:
 
 
 class Heads:
-    """The heads that came last; the oldest goes first, however often it comes."""
+    """The heads that have come more than once; the oldest goes first, however often it comes."""
 
-    __slots__ = ("_by_octets", "find")
+    __slots__ = ("_by_octets", "_second_time", "find")
 
     def __init__(self) -> None:
         self._by_octets: dict[bytes, Head] = {}
+        self._second_time = SecondTime()
         self.find = self._by_octets.get
 
     def __len__(self) -> int:
         return len(self._by_octets)
 
     def keep(self, octets: bytes, head: Head) -> None:
-        """Remember a head; one with more fields than a browser sends is not worth its room."""
-        if len(head.scope["headers"]) > MOST_FIELDS:
+        """Remember a head that comes again; one with more fields than browsers send never is."""
+        if len(head.scope["headers"]) > MOST_FIELDS or not self._second_time.is_for(octets):
             return
         if len(self._by_octets) >= MOST_HEADS:
             del self._by_octets[next(iter(self._by_octets))]
