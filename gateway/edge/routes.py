@@ -151,6 +151,13 @@ class RouteTable:
         return best
 
 
+def upstream_of(route: Route) -> ToUpstream:
+    """Return where the route leads; raises TypeError for one that leads to no upstream."""
+    if not isinstance(route.to, ToUpstream):
+        raise TypeError(f"the route {route.path} leads to no upstream")
+    return route.to
+
+
 _LONGEST_REMEMBERED = 256  # octets; strangers choose the paths, so what is kept has a bound
 
 
