@@ -143,7 +143,7 @@ def prepare_fields(
 
 def lines_of(fields: Fields) -> bytes:
     """Return fields as lines of a head."""
-    return b"".join([b"%b: %b\r\n" % line for line in fields])
+    return b"\r\n".join([*map(b": ".join, fields), b""])
 
 
 def _authorization(bearer: AccessToken) -> Field:

@@ -39,12 +39,16 @@ class AnswerHeads:
     def __len__(self) -> int:
         return len(self._by_octets)
 
+    def is_worth_keeping(self, octets: bytes, fields: Fields) -> bool:
+        """Whether this head comes again, and holds no cookie: what is somebody's is not kept."""
+        return (
+            len(octets) <= LONGEST_HEAD
+            and self._second_time.is_for(octets)
+            and not any(name == b"set-cookie" for name, _ in fields)
+        )
+
     def keep(self, octets: bytes, head: AnswerHead) -> None:
-        """Remember a head that comes again, unless it holds a cookie: somebody's is not kept."""
-        if len(octets) > LONGEST_HEAD or not self._second_time.is_for(octets):
-            return
-        if any(name == b"set-cookie" for name, _ in head.fields):
-            return
+        """Remember a head that is worth it."""
         if len(self._by_octets) >= MOST_HEADS:
             del self._by_octets[next(iter(self._by_octets))]
         self._by_octets[octets] = head
