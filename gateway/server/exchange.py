@@ -146,6 +146,8 @@ class Exchange:
             _log.exception("internal error")
             await self._broken(Code.INTERNAL)
         finally:
+            # Else the scope would hold us and we the scope, until the collector comes (F17).
+            del self._scope["gateway.answer"]
             self._carrier.ended(self)
 
     async def _broken(self, code: Code, detail: str = "") -> None:

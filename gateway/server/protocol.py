@@ -66,8 +66,11 @@ class HardenedProtocol(ReadingConnection):
                 exchange.lost()
         self._queue.clear()
         self.flow.resume_writing()
-        self.parser = None  # type: ignore[assignment]  # as in uvicorn: its callbacks hold us
         self.connection.lost()
+        # Whatever leads back to us: who hangs up again and again must not leave behind what only
+        # the collector can free (F17).
+        self.parser = None  # type: ignore[assignment]  # as in uvicorn
+        self._under_way = self.newest = self._refusal = None
 
     # Requests, in order.
 
@@ -90,6 +93,7 @@ class HardenedProtocol(ReadingConnection):
         """Forget the task of an application that has returned."""
         if exchange.task is not None:
             self.tasks.discard(exchange.task)
+            exchange.task = None  # when cancelled it remembers where, and so the exchange (F17)
 
     def may_stay(self, exchange: Exchange) -> bool:
         """Whether the connection outlives this answer, as far as can be said at its beginning.
@@ -186,6 +190,6 @@ class HardenedProtocol(ReadingConnection):
         exchange.begun = exchange.answered = True
         self.connections.discard(self)
         self._under_way = self.newest = None
-        del self.parser  # its callbacks would keep all of this alive
+        del self.parser, self.connection, self._place  # they would keep all of this alive
         self.transport.write(octets)
         return SocketWire(self.transport, self.behind or b"", self.clients)
