@@ -12,7 +12,6 @@ under way, which is then cancelled (M14).
 
 import asyncio
 import math
-from collections import deque
 from typing import Any
 
 from gateway.edge.messages import Fields
@@ -42,7 +41,7 @@ class HardenedProtocol(ReadingConnection):
     def __init__(self, clients: Clients, **uvicorn: Any) -> None:  # noqa: ANN401  passed through
         """`uvicorn` is what uvicorn gives to a protocol."""
         super().__init__(clients, **uvicorn)
-        self._queue: deque[Exchange] = deque()
+        self._queue: list[Exchange] = []  # short: a deque would take more than the connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Expect a request, or turn the client away when there are too many."""
@@ -132,7 +131,7 @@ class HardenedProtocol(ReadingConnection):
             self._queue.clear()  # RFC 9112 section 9.6: what follows the last answer gets none
             self.linger()
         elif self._queue:
-            self._start(self._queue.popleft())
+            self._start(self._queue.pop(0))
         elif self._refusal is not None:
             self.refuse(self._refusal)
         else:
