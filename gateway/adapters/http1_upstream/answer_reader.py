@@ -122,6 +122,10 @@ class AnswerReader:
             raise MalformedAnswer("broken off")
         self.complete = True
 
+    def forget_parser(self) -> None:
+        """Nothing more is read: free the parser, which knows us by our methods."""
+        self._parser = None
+
     def _read_head(self, octets: bytes) -> bytes:
         """Return what lies behind the head, or nothing when more of it has to come."""
         before = len(self._raw)
