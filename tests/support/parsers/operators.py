@@ -4,8 +4,11 @@ import json
 import math
 from pathlib import Path
 
+from redis.asyncio.connection import AbstractConnection
+
 from gateway.adapters.redis_address import store_address
-from gateway.adapters.redis_scripts import Layout, pack, unpack
+from gateway.adapters.redis_scripts import Layout, Step, pack, unpack
+from gateway.adapters.redis_tracking import Tracking
 from gateway.config import check_text, json_schema
 from gateway.config.document import Basics
 from gateway.config.findings import Report
@@ -68,9 +71,25 @@ def _record(octets: bytes) -> None:
     assert session.facts.subject == "ada"
 
 
+class Heard:
+    """`Changes`, as they are told."""
+
+    def __init__(self) -> None:
+        self.sessions: list[LookupId] = []
+
+    def changed(self, lookup: LookupId) -> None:
+        self.sessions.append(lookup)
+
+    def everything(self) -> None:
+        raise AssertionError("nothing was proven, so nothing is forgotten")
+
+
 def _announcement(octets: bytes) -> None:
-    lookup = LAYOUT.session_in(octets)
-    assert lookup is None or octets == b"gw:s:" + lookup
+    heard = Heard()
+    tracking = Tracking(_no_connection, _no_write, LAYOUT, heard)
+    tracking._hear(octets)
+    assert not tracking.is_proven()
+    assert len(heard.sessions) == octets.startswith(b"gw:s:")
     # However the store answers, its shape is judged and nothing else happens.
     try:
         reply = json.loads(octets)
@@ -80,6 +99,14 @@ def _announcement(octets: bytes) -> None:
     steps = [LAYOUT.read([LOOKUP]), LAYOUT.create(LOOKUP, record, 1.0), LAYOUT.ping()]
     steps += [LAYOUT.own_id(), LAYOUT.listen(), *LAYOUT.end(LookupId("x"), [])]
     assert all(step.fits(reply) in (True, False) for step in steps)
+
+
+def _no_connection() -> AbstractConnection:
+    raise AssertionError
+
+
+async def _no_write(_: Step) -> object:
+    raise AssertionError
 
 
 def _store_address(octets: bytes) -> None:
@@ -148,7 +175,7 @@ PARSERS = (
     Parser("session_cookie", "session/sealing.py", _session_cookie),
     Parser("sealed_text", "session/sealing.py", _sealed_text, errors=(CannotOpen,)),
     Parser("stored_record", "session/codec.py", _record, errors=(CannotOpen,)),
-    Parser("announcement", "adapters/redis_scripts.py", _announcement),
+    Parser("announcement", "adapters/redis_tracking.py", _announcement),
     Parser("store_address", "adapters/redis_address.py", _store_address, errors=(Misconfigured,)),
     Parser("yaml_document", "config/yaml_text.py", _yaml_document),
     Parser("yaml_value", "config/yaml_text.py", _yaml_value, errors=(NotYaml,)),

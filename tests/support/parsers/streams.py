@@ -4,6 +4,7 @@ import asyncio
 from copy import copy
 from typing import Any
 
+from gateway.adapters.http1_upstream.answer_heads import AnswerHeads
 from gateway.adapters.http1_upstream.answer_reader import AnswerReader
 from gateway.edge.answer_framing import MalformedAnswer
 from gateway.edge.event_stream import EventBorders
@@ -15,9 +16,15 @@ MALFORMED = "malformed"
 LIMIT = 300  # octets of a WebSocket's message
 
 
-def read_answer(pieces: list[bytes], *, to_head: bool = False, upgrade: bool = False) -> object:
+def read_answer(
+    pieces: list[bytes],
+    *,
+    to_head: bool = False,
+    upgrade: bool = False,
+    heads: AnswerHeads | None = None,
+) -> object:
     """All that anybody learns of an answer, or that it was none."""
-    reader = AnswerReader(to_head=to_head, upgrade=upgrade)
+    reader = AnswerReader(to_head=to_head, upgrade=upgrade, heads=heads)
     surplus = False
     try:
         for piece in pieces:
@@ -37,6 +44,15 @@ def read_answer(pieces: list[bytes], *, to_head: bool = False, upgrade: bool = F
         reader.persistent and not surplus,
         reader.switched,
     )
+
+
+def read_answer_again(pieces: list[bytes]) -> object:
+    """An answer whose head may have come before, octet by octet: it reads as it did then."""
+    heads = AnswerHeads()
+    first = read_answer([b"".join(pieces)], heads=heads)
+    again = read_answer(pieces, heads=heads)
+    assert first == again == read_answer(pieces)
+    return again
 
 
 def scan(pieces: list[bytes], *, masked: bool) -> tuple[list[Passage], int | None]:
@@ -87,6 +103,12 @@ def read_channel(pieces: list[bytes]) -> object:
 
 STREAMS = (
     StreamParser("answer", "adapters/http1_upstream/answer_reader.py", read_answer),
+    StreamParser(
+        "answer_again",
+        "adapters/http1_upstream/answer_heads.py",
+        read_answer_again,
+        corpus="answer",
+    ),
     StreamParser(
         "answer_to_head",
         "adapters/http1_upstream/answer_reader.py",
