@@ -23,7 +23,8 @@ _LONGEST_LOCATION = 16384  # octets; browsers read no longer ones reliably
 _UNREADABLE = re.compile(rb"[\x00-\x20\x7f\\]")
 _NETWORK_PATH = re.compile(rb"(?:([A-Za-z][A-Za-z0-9+.-]*):)?//([^/?#]*)(.*)", re.DOTALL)
 _SCHEME = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*:")
-_AUTHORITY = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[^:@\[\]]+)(?::([0-9]{0,5}))?")
+# Browsers decode a host: `inter%6eal` is `internal`. Nobody writes one so.
+_AUTHORITY = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[^:@%\[\]]+)(?::([0-9]{0,5}))?")
 _ABOVE_ASCII = re.compile(rb"[\x80-\xff]")
 _DEFAULT_PORTS = {b"http": b"80", b"https": b"443"}
 _Place = tuple[bytes, bytes, bytes]  # scheme, host, port; the default port is filled in
@@ -135,4 +136,5 @@ def _place(scheme: bytes, authority: bytes) -> _Place | None:
     found = _AUTHORITY.fullmatch(authority)
     if found is None or scheme not in _DEFAULT_PORTS:
         return None
-    return scheme, found[1].lower(), found[2] or _DEFAULT_PORTS[scheme]
+    # `internal.` is `internal`, said with the root of all names.
+    return scheme, found[1].lower().rstrip(b"."), found[2] or _DEFAULT_PORTS[scheme]

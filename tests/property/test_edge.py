@@ -9,7 +9,7 @@ from ipaddress import ip_address, ip_network
 from itertools import pairwise
 from urllib.parse import unquote, urljoin, urlsplit
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.edge.cookies import LOGIN_COOKIE, SESSION_COOKIE, read_cookie
@@ -27,8 +27,9 @@ from gateway.edge.trace import request_id
 from gateway.edge.upstream_group import UpstreamGroup
 from gateway.errors import Refused, Unavailable
 from gateway.secret import AccessToken
+from tests.support.examples import examples
 
-EXAMPLES = settings(max_examples=200, deadline=None)
+EXAMPLES = examples(200)
 
 ORIGIN = PublicOrigin("https", "app.example.com", 443)
 OURS = b"app.example.com"
@@ -158,7 +159,7 @@ def test_whatever_reaches_an_upstream_stays_under_its_base_for_a_careless_reader
 
 
 @given(requests())
-@settings(EXAMPLES, max_examples=400)
+@examples(400)
 def test_no_octets_make_the_edge_stumble(request: BrowserRequest) -> None:
     checks: tuple[Callable[[], object], ...] = (
         lambda: require_our_host(request, ORIGIN, frozenset()),

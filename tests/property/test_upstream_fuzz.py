@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 import uvloop
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.adapters.http1_upstream.client import Http1Upstream
@@ -15,10 +15,11 @@ from gateway.edge.upstream_group import PoolLimits, Timeouts, UpstreamGroup
 from gateway.errors import Code, Unavailable
 from gateway.ports import Upgraded
 from tests.property.test_upstream_answers import answers
+from tests.support.examples import examples
 from tests.support.raw_upstream import OK, RawUpstream, raw_upstream
 from tests.support.upstream_calls import GROUP, answered, of, pieces, request
 
-EXAMPLES = settings(max_examples=150, deadline=None)
+EXAMPLES = examples(150)
 
 
 @dataclass

@@ -124,6 +124,18 @@ async def test_a_worker_that_does_not_start_says_why(body: Body, why: str) -> No
     assert not worker.has_started
 
 
+def raves(line: socket.socket) -> int:
+    line.sendall(b'{"event": "ready"}\n[1, 2\n')
+    return len(line.recv(1))  # until the supervisor hangs up
+
+
+async def test_a_worker_that_writes_what_is_no_message_is_let_go() -> None:
+    worker = await hired(raves)
+    assert await worker.started == ""
+    async with asyncio.timeout(PATIENCE):
+        assert await worker.ended == 0
+
+
 async def test_a_generation_tells_of_every_seat_that_did_not_start(crew: list[Generation]) -> None:
     generation, _ = generation_of(crew, serves, complains, serves)
     assert await generation.begin() == ["no certificates"]
