@@ -16,8 +16,9 @@ from gateway.edge.forwarded import UNKNOWN, ForwardedPolicy, client_address, for
 from gateway.edge.headers import request_fields, response_fields
 from gateway.edge.host import PublicOrigin, parse_public_origin, require_our_host
 from gateway.edge.messages import BrowserRequest, Fields, UpstreamRequest
+from gateway.edge.outgoing import refuse_tokens
 from gateway.edge.return_to import check_return_to
-from gateway.edge.rewrite import public_location, refuse_tokens
+from gateway.edge.rewrite import public_location
 from gateway.edge.routes import Access, Route, TokenKind, ToUpstream
 from gateway.edge.target import parse_target
 from gateway.edge.trace import request_id, trace_context
