@@ -3,21 +3,21 @@
 import asyncio
 import functools
 import logging
-import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
 
 from starlette.types import ASGIApp
 
 from gateway import __version__, server
-from gateway.adapters.audit_log import StructlogAudit, configure_logging
+from gateway.adapters.audit_log import StructlogAudit, configure_logging, log_writer
 from gateway.adapters.embedded_redis import EmbeddedValkey
 from gateway.adapters.http1_upstream.client import Http1Upstream
 from gateway.adapters.jose import JoserfcJose
-from gateway.adapters.metrics import CONTENT_TYPE, CountedAudit, Metrics
+from gateway.adapters.log_writer import LogWriter
+from gateway.adapters.metrics import CONTENT_TYPE, CountedAudit, Metrics, Sources
 from gateway.adapters.provider_http import ProviderHttp
 from gateway.adapters.redis_store import RedisStore, StoreSettings
 from gateway.adapters.system import SystemClock, SystemEntropy
@@ -43,7 +43,7 @@ from gateway.session.manager import Sessions
 from gateway.session.provider import Provider
 from gateway.session.refresh import Refresher
 from gateway.session.sealing import KeyRing
-from gateway.settings import LogFormat, Settings
+from gateway.settings import Settings
 from gateway.web.account import Account
 from gateway.web.admin import Admin, readiness
 from gateway.web.endpoints import Endpoints
@@ -61,10 +61,13 @@ from gateway.web.websocket import WebSockets
 
 _log = logging.getLogger("gateway")
 
+LAST_LINES = 0.5
+"""Seconds for the last log lines of a process to be taken; then they are given up."""
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """One implementation of every port."""
+    """One implementation of every port, and what they count for the metrics."""
 
     store: SessionStore
     back_channel: BackChannel
@@ -73,6 +76,7 @@ class Parts:
     clock: Clock
     entropy: Entropy
     audit: AuditLog
+    sources: Sources = field(default_factory=Sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,9 @@ def compose(settings: Settings, parts: Parts, *, announce: bool = True) -> Gatew
 
     `announce` writes into the audit log that the configuration is in force.
     """
-    metrics = Metrics(__version__, settings.dangers)
+    channels = OpenChannels()
+    sources = replace(parts.sources, channels=channels.count)
+    metrics = Metrics(__version__, settings.dangers, sources)
     audit = CountedAudit(parts.audit, metrics)
     site = _site(settings)
     routes = RouteTable(settings.routes, base=BASE)
@@ -128,7 +134,6 @@ def compose(settings: Settings, parts: Parts, *, announce: bool = True) -> Gatew
     account = Account(site, sessions, refresher, logout)
     login = Login(providers, sessions, settings.login, audit)
     live = LiveChannels(sessions, refresher)
-    channels = OpenChannels()
     endpoints = Endpoints(SigningIn(site, routes, login, sessions), account)
     pipeline = Pipeline(
         site=site,
@@ -201,16 +206,23 @@ def loaded(settings: Settings, by: str = "", generation: int = 1) -> AuditEvent:
     return AuditEvent(AuditName.CONFIGURATION_LOADED, Outcome.SUCCESS, by=by, note=note)
 
 
-def is_readable(settings: Settings) -> bool:
-    """Whether log lines are for a person at a terminal."""
-    return settings.log.format is LogFormat.CONSOLE
-
-
 def audit_log(settings: Settings, stream: TextIO, worker: int | None = None) -> AuditLog:
     """Return the audit log of one process; `worker` is its number where there are several."""
     ring = KeyRing(settings.keys, SystemEntropy())
-    readable = is_readable(settings)
-    return StructlogAudit(ring.audit_key, stream, readable=readable, worker=worker)
+    return StructlogAudit(ring.audit_key, stream, readable=settings.log.is_readable, worker=worker)
+
+
+def begin_log(settings: Settings, worker: int | None = None) -> LogWriter:
+    """Send everything this process logs to standard output, through what is returned."""
+    lines = log_writer(1, readable=settings.log.is_readable, worker=worker)
+    log_as(settings, lines, worker)
+    return lines
+
+
+def log_as(settings: Settings, lines: LogWriter, worker: int | None = None) -> None:
+    """Log at the level and in the format the settings want."""
+    log = settings.log
+    configure_logging(log.level, lines.stream(), readable=log.is_readable, worker=worker)
 
 
 @asynccontextmanager
@@ -229,7 +241,12 @@ async def store_of(settings: Settings) -> AsyncGenerator[StoreSettings]:
 
 @asynccontextmanager
 async def opened(
-    settings: Settings, store_settings: StoreSettings, audit: AuditLog, *, announce: bool = True
+    settings: Settings,
+    store_settings: StoreSettings,
+    lines: LogWriter,
+    worker: int | None = None,
+    *,
+    announce: bool = True,
 ) -> AsyncGenerator[Gateway]:
     """Open the real parts, put the gateway together, and close everything again."""
     async with AsyncExitStack() as stack:
@@ -248,19 +265,19 @@ async def opened(
             jose=JoserfcJose(),
             clock=SystemClock(),
             entropy=SystemEntropy(),
-            audit=audit,
+            audit=audit_log(settings, lines.stream(audit=True), worker),
+            sources=Sources(pools=upstream.states, lost=lines.lost),
         )
         gateway = compose(settings, parts, announce=announce)
         stack.push_async_callback(gateway.aclose)
         yield gateway
 
 
-async def run(settings: Settings, *more: server.Listener) -> None:
+async def run(settings: Settings, lines: LogWriter, *more: server.Listener) -> None:
     """Serve in this process until told to stop; `more` are further listeners (development)."""
     public = server.bind(settings.listen.host, settings.listen.port)
     admin = server.bind(settings.admin.host, settings.admin.port)
-    audit = audit_log(settings, sys.stdout)
-    async with store_of(settings) as store, opened(settings, store, audit) as gateway:
+    async with store_of(settings) as store, opened(settings, store, lines) as gateway:
         await greet(settings, gateway.ping)
         await server.serve(
             [
@@ -292,6 +309,9 @@ async def greet(settings: Settings, ping: Callable[[], Awaitable[None]]) -> None
 
 def start(settings: Settings, *more: server.Listener) -> None:
     """Run the event loop for `run`."""
-    configure_logging(settings.log.level, readable=is_readable(settings))
-    with asyncio.Runner(loop_factory=server.loop_factory()) as runner:
-        runner.run(run(settings, *more))
+    lines = begin_log(settings)
+    try:
+        with asyncio.Runner(loop_factory=server.loop_factory()) as runner:
+            runner.run(run(settings, lines, *more))
+    finally:
+        lines.stop(LAST_LINES)

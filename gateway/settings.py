@@ -101,6 +101,11 @@ class Log:
     level: str = "info"
     format: LogFormat = LogFormat.JSON
 
+    @property
+    def is_readable(self) -> bool:
+        """Whether lines are for a person at a terminal."""
+        return self.format is LogFormat.CONSOLE
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
