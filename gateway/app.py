@@ -5,7 +5,7 @@ import functools
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -67,7 +67,7 @@ LAST_LINES = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """One implementation of every port, and what they count for the metrics."""
+    """One implementation of every port."""
 
     store: SessionStore
     back_channel: BackChannel
@@ -76,7 +76,6 @@ class Parts:
     clock: Clock
     entropy: Entropy
     audit: AuditLog
-    sources: Sources = field(default_factory=Sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +109,15 @@ class Gateway:
         await self.logout.aclose()
 
 
-def compose(settings: Settings, parts: Parts, *, announce: bool = True) -> Gateway:
-    """Put the gateway together over these parts.
+def compose(
+    settings: Settings, parts: Parts, sources: Sources | None = None, *, announce: bool = True
+) -> Gateway:
+    """Put the gateway together over these parts; `sources` are what adapters count for the metrics.
 
     `announce` writes into the audit log that the configuration is in force.
     """
     channels = OpenChannels()
-    sources = replace(parts.sources, channels=channels.count)
+    sources = replace(sources or Sources(), channels=channels.count)
     metrics = Metrics(__version__, settings.dangers, sources)
     audit = CountedAudit(parts.audit, metrics)
     site = _site(settings)
@@ -266,9 +267,9 @@ async def opened(
             clock=SystemClock(),
             entropy=SystemEntropy(),
             audit=audit_log(settings, lines.stream(audit=True), worker),
-            sources=Sources(pools=upstream.states, lost=lines.lost),
         )
-        gateway = compose(settings, parts, announce=announce)
+        sources = Sources(pools=upstream.states, lost=lines.lost)
+        gateway = compose(settings, parts, sources, announce=announce)
         stack.push_async_callback(gateway.aclose)
         yield gateway
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from gateway.server.body_clock import BodyClock
 from gateway.server.clients import TICK, Clients, Stall
 
 _log = logging.getLogger("gateway.server")
@@ -53,6 +54,7 @@ class TimedConnection(HttpToolsProtocol):
     deaf = False  # whatever comes is not read any more
     deadline = math.inf
     watched = False
+    body_clock: BodyClock | None = None  # of the body that comes in
 
     _stall: Stall | None = None
     _discarded = 0
@@ -66,6 +68,12 @@ class TimedConnection(HttpToolsProtocol):
         """Wait for something new, for so long."""
         self.phase = phase
         self.deadline = self.clients.now + seconds + TICK
+
+    def await_body(self) -> None:
+        """Wait for more of a body, if it is the client who owes it."""
+        self.phase = Phase.BODY
+        if self.body_clock is not None:
+            self.deadline = self.body_clock.go_on()
 
     def check(self, now: float) -> None:
         """Act on what is overdue; called by the sweep."""
@@ -126,6 +134,8 @@ class TimedConnection(HttpToolsProtocol):
         """Read no more for now: somebody lags behind, or has to be answered first."""
         self.flow.pause_reading()
         self.watched = True
+        if self.body_clock is not None:
+            self.body_clock.stop()
 
     def resume_reading(self) -> None:
         """Read on, if there is still something to read from."""

@@ -53,6 +53,10 @@ class Program:
         """Wait until the address answers anything at all."""
         self._wait(lambda: _answers(url), f"answer at {url}")
 
+    def wait_until_ready(self, url: str) -> None:
+        """Wait until the address answers with 200."""
+        self._wait(lambda: _answers(url, well=True), f"be well at {url}")
+
     def _wait(self, condition: object, what: str) -> None:
         assert callable(condition)
         deadline = time.monotonic() + _PATIENCE
@@ -117,11 +121,11 @@ def missing(what: str, how: str) -> None:
     pytest.fail(line, pytrace=False)
 
 
-def _answers(url: str) -> bool:
+def _answers(url: str, *, well: bool = False) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=2):  # noqa: S310  loopback, from a test
             return True
     except urllib.error.HTTPError:
-        return True
+        return not well
     except (urllib.error.URLError, OSError):
         return False
