@@ -1,5 +1,6 @@
 """The whole gateway when the system gives it few open files, or none any more (F35)."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -135,7 +136,7 @@ async def test_when_no_file_can_be_opened_newcomers_wait_outside_and_it_passes_f
             found = [client.ask(page(crew)) for client in clients]
             assert found[-10:] == [0] * 10
             used = processor_time(worker)
-            time.sleep(1)
+            await asyncio.sleep(1)
             assert processor_time(worker) - used < 0.8  # it waits, and does not try in circles
             # Who is connected is not affected: session, API over the connection that is open.
             assert is_logged_in(inside, mine)
