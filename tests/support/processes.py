@@ -45,9 +45,9 @@ class Program:
     def output(self) -> str:
         return self.log.read_text("utf-8", "replace")
 
-    def wait_for(self, text: str) -> None:
-        """Wait until the program has printed this."""
-        self._wait(lambda: text in self.output, f"print {text!r}")
+    def wait_for(self, text: str, times: int = 1) -> None:
+        """Wait until the program has printed this, which it does a moment after it acts."""
+        self._wait(lambda: self.output.count(text) >= times, f"print {text!r}")
 
     def wait_until_answering(self, url: str) -> None:
         """Wait until the address answers anything at all."""
