@@ -7,12 +7,10 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TextIO
 
 from starlette.types import ASGIApp
 
-from gateway import __version__, server
-from gateway.adapters.audit_log import StructlogAudit, configure_logging, log_writer
+from gateway import __version__, logs, server
 from gateway.adapters.embedded_redis import EmbeddedValkey
 from gateway.adapters.http1_upstream.client import Http1Upstream
 from gateway.adapters.jose import JoserfcJose
@@ -60,9 +58,6 @@ from gateway.web.static import StaticFiles
 from gateway.web.websocket import WebSockets
 
 _log = logging.getLogger("gateway")
-
-LAST_LINES = 0.5
-"""Seconds for the last log lines of a process to be taken; then they are given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,25 +202,6 @@ def loaded(settings: Settings, by: str = "", generation: int = 1) -> AuditEvent:
     return AuditEvent(AuditName.CONFIGURATION_LOADED, Outcome.SUCCESS, by=by, note=note)
 
 
-def audit_log(settings: Settings, stream: TextIO, worker: int | None = None) -> AuditLog:
-    """Return the audit log of one process; `worker` is its number where there are several."""
-    ring = KeyRing(settings.keys, SystemEntropy())
-    return StructlogAudit(ring.audit_key, stream, readable=settings.log.is_readable, worker=worker)
-
-
-def begin_log(settings: Settings, worker: int | None = None) -> LogWriter:
-    """Send everything this process logs to standard output, through what is returned."""
-    lines = log_writer(1, readable=settings.log.is_readable, worker=worker)
-    log_as(settings, lines, worker)
-    return lines
-
-
-def log_as(settings: Settings, lines: LogWriter, worker: int | None = None) -> None:
-    """Log at the level and in the format the settings want."""
-    log = settings.log
-    configure_logging(log.level, lines.stream(), readable=log.is_readable, worker=worker)
-
-
 @asynccontextmanager
 async def store_of(settings: Settings) -> AsyncGenerator[StoreSettings]:
     """Say where the store is; the embedded one runs for as long as this is open."""
@@ -266,7 +242,7 @@ async def opened(
             jose=JoserfcJose(),
             clock=SystemClock(),
             entropy=SystemEntropy(),
-            audit=audit_log(settings, lines.stream(audit=True), worker),
+            audit=logs.audit_log(settings, lines.stream(audit=True), worker),
         )
         sources = Sources(pools=upstream.states, lost=lines.lost)
         gateway = compose(settings, parts, sources, announce=announce)
@@ -310,9 +286,9 @@ async def greet(settings: Settings, ping: Callable[[], Awaitable[None]]) -> None
 
 def start(settings: Settings, *more: server.Listener) -> None:
     """Run the event loop for `run`."""
-    lines = begin_log(settings)
+    lines = logs.begin(settings)
     try:
         with asyncio.Runner(loop_factory=server.loop_factory()) as runner:
             runner.run(run(settings, lines, *more))
     finally:
-        lines.stop(LAST_LINES)
+        lines.stop(logs.LAST_LINES)

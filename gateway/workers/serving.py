@@ -7,7 +7,7 @@ import socket
 from contextlib import suppress
 from dataclasses import dataclass
 
-from gateway import app, server
+from gateway import app, logs, server
 from gateway.adapters.log_writer import LogWriter
 from gateway.adapters.redis_store import StoreSettings
 from gateway.errors import Misconfigured, Unavailable
@@ -31,12 +31,12 @@ class Assignment:
 
 def work(assignment: Assignment, supervisor: socket.socket) -> int:
     """Be a worker; return the process's exit code."""
-    lines = app.begin_log(assignment.settings, assignment.number)
+    lines = logs.begin(assignment.settings, assignment.number)
     try:
         with asyncio.Runner(loop_factory=server.loop_factory()) as runner:
             return runner.run(_work(assignment, supervisor, lines))
     finally:
-        lines.stop(app.LAST_LINES)
+        lines.stop(logs.LAST_LINES)
 
 
 async def _work(assignment: Assignment, supervisor: socket.socket, lines: LogWriter) -> int:

@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway import __version__, app, server
+from gateway import __version__, app, logs, server
 from gateway.adapters.log_writer import LogWriter
 from gateway.adapters.metrics import CONTENT_TYPE, CountedAudit, SupervisorMetrics
 from gateway.adapters.redis_store import StoreSettings
@@ -48,7 +48,7 @@ def start(settings: Settings, source: Source) -> int:
 
     Raises `OSError` for a port that cannot be had, and `Misconfigured` when nothing could start.
     """
-    lines = app.begin_log(settings)
+    lines = logs.begin(settings)
     lines.rest_at_forks()
     try:
         listen = settings.listen
@@ -58,7 +58,7 @@ def start(settings: Settings, source: Source) -> int:
         with asyncio.Runner() as runner:
             return runner.run(Supervisor(settings, source, Recruiter(public), lines).run(admin))
     finally:
-        lines.stop(app.LAST_LINES)
+        lines.stop(logs.LAST_LINES)
 
 
 class Supervisor:
@@ -145,13 +145,13 @@ class Supervisor:
     def _put_in_force(self, generation: Generation, by: str) -> None:
         self._current = generation
         settings = generation.settings
-        app.log_as(settings, self._lines)
+        logs.adjust(settings, self._lines)
         self._audit(settings).record(app.loaded(settings, by, generation.number))
         _log.info("generation %d serves with %d workers", generation.number, generation.seats)
 
     def _audit(self, settings: Settings) -> CountedAudit:
         stream = self._lines.stream(audit=True)
-        return CountedAudit(app.audit_log(settings, stream), self._metrics)
+        return CountedAudit(logs.audit_log(settings, stream), self._metrics)
 
     async def _ping(self) -> None:
         if self._current and await health(self._current.serving()):

@@ -20,7 +20,7 @@ import yaml
 from gateway import config
 from gateway.adapters.redis_store import RedisStore
 from gateway.adapters.system import SystemClock, SystemEntropy
-from gateway.app import audit_log
+from gateway.logs import audit_log
 from gateway.secret import AccessToken
 from gateway.session.manager import Sessions
 from gateway.session.model import Facts, Tokens
