@@ -78,7 +78,7 @@ def check_handshake(request: BrowserRequest) -> Handshake:
 
 
 def for_upstream(outgoing: UpstreamRequest, handshake: Handshake) -> UpstreamRequest:
-    """Add the handshake to a request that has been through `rewrite.outgoing`.
+    """Add the handshake to a request that has been through `outgoing.outgoing`.
 
     No extension is offered: the gateway follows frames, and one that changes what a frame means
     (RFC 7692, compression) would have to be understood first.

@@ -146,6 +146,7 @@ class Exchange:
             _log.exception("internal error")
             await self._broken(Code.INTERNAL)
         finally:
+            del self._scope["gateway.answer"]  # a cycle: each request would wait for the collector
             self._carrier.ended(self)
 
     async def _broken(self, code: Code, detail: str = "") -> None:

@@ -18,8 +18,9 @@ from gateway.edge.forwarded import UNKNOWN, ForwardedPolicy, client_address
 from gateway.edge.headers import request_fields, response_fields
 from gateway.edge.host import PublicOrigin, require_our_host
 from gateway.edge.messages import BrowserRequest, Fields
+from gateway.edge.outgoing import outgoing, refuse_tokens, upstream_target
 from gateway.edge.return_to import check_return_to
-from gateway.edge.rewrite import outgoing, public_location, refuse_tokens, upstream_target
+from gateway.edge.rewrite import public_location
 from gateway.edge.routes import Access, Route, RouteTable, TokenKind, ToUpstream
 from gateway.edge.target import parse_target
 from gateway.edge.trace import request_id

@@ -151,10 +151,15 @@ class AnswerReader:
         self._raw = b""
         self._judge_head(parser.get_status_code(), is_http_1_0=is_http_1_0)
         if self._heads is not None and self._left >= 0 and not (before or self._interim):
-            head = AnswerHead(self.status, self.fields, self._left, self.persistent)
-            self.known = head.known
-            self._heads.keep(raw[: end + 4], head)
+            self._keep(raw[: end + 4], self._heads)
         return raw[end + 4 :]
+
+    def _keep(self, octets: bytes, heads: AnswerHeads) -> None:
+        if heads.is_worth_keeping(octets, self.fields):
+            known = self.known
+            heads.keep(
+                octets, AnswerHead(self.status, self.fields, self._left, self.persistent, known)
+            )
 
     def _read_again(self, octets: bytes, heads: AnswerHeads) -> bytes | None:
         """Read a head that has come before, octet by octet; None if it has not."""

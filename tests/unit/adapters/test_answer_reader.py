@@ -350,6 +350,12 @@ def fed(
     return reader
 
 
+def fed_twice(heads: AnswerHeads, octets: bytes) -> AnswerReader:
+    """It is the second time that counts."""
+    fed(heads, octets)
+    return fed(heads, octets)
+
+
 def said(reader: AnswerReader) -> tuple[object, ...]:
     body = b"".join(reader.pieces)
     return reader.status, reader.fields, body, reader.persistent, reader.complete
@@ -359,6 +365,8 @@ def said(reader: AnswerReader) -> tuple[object, ...]:
 def test_the_same_head_is_read_the_same_wherever_packets_end(step: int) -> None:
     heads = AnswerHeads()
     first = said(fed(heads, PLAIN))
+    assert len(heads) == 0  # it may never come again
+    assert said(fed(heads, PLAIN)) == first
     assert len(heads) == 1
     assert said(fed(heads, PLAIN, step=step)) == first
     assert said(fed(AnswerHeads(), PLAIN, step=step)) == first
@@ -366,14 +374,14 @@ def test_the_same_head_is_read_the_same_wherever_packets_end(step: int) -> None:
 
 def test_answers_with_one_head_share_what_is_found_to_follow_from_it() -> None:
     heads = AnswerHeads()
-    fed(heads, PLAIN).known["route"] = "passed"
+    fed_twice(heads, PLAIN).known["route"] = "passed"
     assert fed(heads, PLAIN).known == {"route": "passed"}
     assert fed(heads, PLAIN.replace(b"x", b"y", 1)).known == {}
 
 
 def test_a_known_head_with_a_body_too_long_is_out_of_step_as_ever_m16() -> None:
     heads = AnswerHeads()
-    fed(heads, PLAIN)
+    fed_twice(heads, PLAIN)
     reader = fed(heads, PLAIN + b"HTTP/1.1 200 OK\r\n")
     assert reader.complete
     assert not reader.persistent
@@ -381,7 +389,7 @@ def test_a_known_head_with_a_body_too_long_is_out_of_step_as_ever_m16() -> None:
 
 def test_a_known_head_cut_short_is_not_complete_m12() -> None:
     heads = AnswerHeads()
-    fed(heads, PLAIN)
+    fed_twice(heads, PLAIN)
     reader = fed(heads, PLAIN[:-1])
     assert not reader.complete
     with pytest.raises(MalformedAnswer):
@@ -390,11 +398,12 @@ def test_a_known_head_cut_short_is_not_complete_m12() -> None:
 
 def test_to_head_a_known_head_has_no_body_all_the_same_m9() -> None:
     heads = AnswerHeads()
-    fed(heads, PLAIN)
+    fed_twice(heads, PLAIN)
     head = PLAIN[:-2]
     assert said(fed(heads, head, to_head=True))[2:] == (b"", True, True)
     other = AnswerHeads()
-    fed(other, head, to_head=True)
+    for _ in range(2):
+        fed(other, head, to_head=True)
     assert len(other) == 0
     assert said(fed(other, PLAIN))[2] == b"ab"
 
@@ -411,18 +420,18 @@ def test_to_head_a_known_head_has_no_body_all_the_same_m9() -> None:
 )
 def test_what_is_somebodys_or_does_not_say_its_end_is_not_kept(octets: bytes) -> None:
     heads = AnswerHeads()
-    fed(heads, octets)
+    fed_twice(heads, octets)
     assert len(heads) == 0
 
 
 def test_an_interim_answer_before_a_known_head_is_dropped_m10() -> None:
     heads = AnswerHeads()
-    first = said(fed(heads, PLAIN))
+    first = said(fed_twice(heads, PLAIN))
     assert said(fed(heads, b"HTTP/1.1 103 Early Hints\r\n\r\n" + PLAIN)) == first
 
 
 def test_upstreams_do_not_decide_how_much_is_kept() -> None:
     heads = AnswerHeads()
     for number in range(MOST_HEADS + 20):
-        fed(heads, PLAIN.replace(b"ETag: x", b"ETag: %d" % number))
+        fed_twice(heads, PLAIN.replace(b"ETag: x", b"ETag: %d" % number))
     assert len(heads) == MOST_HEADS

@@ -5,14 +5,8 @@ import pytest
 from gateway.edge.forwarded import ForwardedPolicy
 from gateway.edge.host import PublicOrigin
 from gateway.edge.messages import BrowserRequest, Field, Fields, UpstreamRequest
-from gateway.edge.rewrite import (
-    MAX_PASSES,
-    outgoing,
-    public_location,
-    refuse_tokens,
-    returning,
-    upstream_target,
-)
+from gateway.edge.outgoing import MAX_PASSES, outgoing, refuse_tokens, upstream_target
+from gateway.edge.rewrite import public_location, returning
 from gateway.edge.routes import Access, Route, TokenKind, ToStatic, ToUpstream
 from gateway.edge.target import parse_target
 from gateway.edge.upstream_group import UpstreamGroup
