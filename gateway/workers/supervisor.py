@@ -14,8 +14,8 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway import __version__, app, server
-from gateway.adapters.audit_log import configure_logging, shared_stream
+from gateway import __version__, app, logs, server
+from gateway.adapters.log_writer import LogWriter
 from gateway.adapters.metrics import CONTENT_TYPE, CountedAudit, SupervisorMetrics
 from gateway.adapters.redis_store import StoreSettings
 from gateway.errors import Code, Misconfigured, Unavailable
@@ -48,24 +48,31 @@ def start(settings: Settings, source: Source) -> int:
 
     Raises `OSError` for a port that cannot be had, and `Misconfigured` when nothing could start.
     """
-    _write_as(settings)
-    listen = settings.listen
-    public = bind_for(seats_for(settings), listen.host, listen.port)
-    admin = bind(settings.admin.host, settings.admin.port)
-    # asyncio's own loop: a process that runs it can be forked, one that runs uvloop cannot.
-    with asyncio.Runner() as runner:
-        return runner.run(Supervisor(settings, source, Recruiter(public)).run(admin))
+    lines = logs.begin(settings)
+    lines.rest_at_forks()
+    try:
+        listen = settings.listen
+        public = bind_for(seats_for(settings), listen.host, listen.port)
+        admin = bind(settings.admin.host, settings.admin.port)
+        # asyncio's own loop: a process that runs it can be forked, one that runs uvloop cannot.
+        with asyncio.Runner() as runner:
+            return runner.run(Supervisor(settings, source, Recruiter(public), lines).run(admin))
+    finally:
+        lines.stop(logs.LAST_LINES)
 
 
 class Supervisor:
     """The process that owns the sockets, the embedded store and the workers."""
 
-    def __init__(self, settings: Settings, source: Source, recruiter: Recruiter) -> None:
+    def __init__(
+        self, settings: Settings, source: Source, recruiter: Recruiter, lines: LogWriter
+    ) -> None:
         """`settings` are those of the start: its sockets and its embedded store stay."""
         self._settings = settings
         self._source = source
         self._recruiter = recruiter
-        self._metrics = SupervisorMetrics()
+        self._lines = lines
+        self._metrics = SupervisorMetrics(lines.lost)
         self._generations: set[Generation] = set()
         self._current: Generation | None = None
         self._starting: asyncio.Task[object] | None = None  # what a signal interrupts
@@ -138,12 +145,13 @@ class Supervisor:
     def _put_in_force(self, generation: Generation, by: str) -> None:
         self._current = generation
         settings = generation.settings
-        _write_as(settings)
+        logs.adjust(settings, self._lines)
         self._audit(settings).record(app.loaded(settings, by, generation.number))
         _log.info("generation %d serves with %d workers", generation.number, generation.seats)
 
     def _audit(self, settings: Settings) -> CountedAudit:
-        return CountedAudit(app.audit_log(settings, shared_stream(1)), self._metrics)
+        stream = self._lines.stream(audit=True)
+        return CountedAudit(logs.audit_log(settings, stream), self._metrics)
 
     async def _ping(self) -> None:
         if self._current and await health(self._current.serving()):
@@ -268,7 +276,3 @@ class Supervisor:
         for generation in list(self._generations):
             generation.kill()
             await generation.gone()
-
-
-def _write_as(settings: Settings) -> None:
-    configure_logging(settings.log.level, shared_stream(1), readable=app.is_readable(settings))

@@ -149,6 +149,7 @@ async def test_f31_reloads_under_load_fail_nobody_and_bring_the_new_configuratio
     assert kept.statuses.keys() | short.statuses.keys() == {200}
     assert kept.closed >= 2 * kept.clients  # everybody has moved
     assert crew.metric('gateway_config_reloads_total{outcome="loaded"}') == 3
+    await crew.until(lambda: crew.program.output.count("configuration.loaded") >= 4)
     loads = [line for line in crew.lines() if line["event"] == "configuration.loaded"]
     assert [line["by"] for line in loads] == ["start", "reload", "reload", "reload"]
 
@@ -178,8 +179,8 @@ async def test_what_a_reload_cannot_change_is_named_and_stays(crew: Crew) -> Non
     listen = {**crew.document["listen"], "port": free_port()}
     crew.write(listen=listen, admin={"port": free_port()})
     await crew.reload()
-    assert crew.said("listen.port has changed")
-    assert crew.said("admin.port has changed")
+    await crew.until(lambda: crew.said("listen.port has changed"))
+    await crew.until(lambda: crew.said("admin.port has changed"))
     assert (await ask(crew, page(crew)))[0] == 200
 
 
@@ -326,6 +327,7 @@ async def test_a_worker_is_small_and_its_lines_carry_its_number(crew: Crew) -> N
     foreign = page(crew, "cookie: a=b\r\n").replace(b"localhost", b"elsewhere")
     for _ in range(40):
         assert (await ask(crew, foreign))[0] == 421
+    await crew.until(lambda: crew.program.output.count("request.refused") >= 40)
     refusals = [line for line in crew.lines() if line["event"] == "request.refused"]
     assert len(refusals) == 40
     assert {line["worker"] for line in refusals} == {0, 1}
