@@ -1,8 +1,9 @@
 """The gateway, and a signal that makes each worker say what it has lying about.
 
-`python -m tests.support.watched_gateway run -c FILE` is what `python -m gateway run -c FILE` becomes,
-and SIGUSR1: the process writes one line, `lying about: {JSON}`, with its number of tasks and what only the garbage collector could
-free since the last time, by kind. From the first time on the collector does not come by itself.
+`python -m tests.support.watched_gateway run -c FILE` is what `python -m gateway run -c FILE`
+becomes, and SIGUSR1: the process writes one line, `lying about: {JSON}`, with its number of tasks
+and what only the garbage collector could free since the last time, by kind. From the first time on
+the collector does not come by itself.
 """
 
 import asyncio
