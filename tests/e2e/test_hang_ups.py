@@ -106,10 +106,10 @@ async def test_what_a_request_leaves_behind_needs_no_garbage_collector_f17(tmp_p
         (worker,) = gateway.workers()
         found = {}
         for phase in WAYS:
-            await come_and_go(clients, phase, chance, 100)  # what is made once is made now
+            await come_and_go(clients, phase, chance, 50)  # what is made once is made now
             await at_rest(gateway, clients, upstream)
             tasks = lying_about(worker, gateway.program.log)["tasks"]
-            await come_and_go(clients, phase, chance, 200)
+            await come_and_go(clients, phase, chance, 100)
             await at_rest(gateway, clients, upstream)
             left = lying_about(worker, gateway.program.log)
             found[phase] = left["garbage"], left["tasks"] - tasks
