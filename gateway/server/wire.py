@@ -53,6 +53,7 @@ class SocketWire(asyncio.Protocol):
         if early:
             end.received(early)
         if self._transport is None:
+            self._end = None
             end.lost()
         elif not self._paused and not self._transport.is_closing():
             self._transport.resume_reading()
@@ -120,8 +121,9 @@ class SocketWire(asyncio.Protocol):
         """Nothing more comes or goes."""
         self._transport = None
         self._clients.connections.discard(self)
-        if self._end is not None:
-            self._end.lost()
+        end, self._end = self._end, None  # they hold each other (F17)
+        if end is not None:
+            end.lost()
 
 
 def switching_protocols(fields: Fields) -> bytes:

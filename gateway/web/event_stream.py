@@ -137,6 +137,7 @@ class EventStream:
             return None
         finally:
             self._waiting = None
+            del task  # it keeps what is raised here, which keeps this frame (F17)
 
     @property
     def _may_stop(self) -> bool:

@@ -171,3 +171,5 @@ class WebSocketChannel:
         if self._live is not None:
             self._registry.leave(self._live, self)
             self._live = None
+        self._browser.part()
+        self._upstream.part()

@@ -137,6 +137,13 @@ class End:
             self.held = False
             self.wire.resume()
 
+    def part(self) -> None:
+        """Let go of the others, after both connections are gone: nobody calls any more.
+
+        They hold each other, and only the garbage collector would free them (F17).
+        """
+        del self.other, self._middle
+
     def visit(self) -> None:
         """Count the silence; ask, and give up at last."""
         if self.held and not self.other.held:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 PHASES = ("before the head", "mid-upload", "mid-download")
+CHANNELS = ("in an event stream", "in a WebSocket")
 PATIENCE = 5.0
 """Seconds in which an upstream has to learn that nobody is there; left alone it would wait longer
 than any test."""
@@ -18,6 +19,21 @@ _TARGETS = {
     "before the head": b"GET /mute",
     "mid-upload": b"POST /up",
     "mid-download": b"GET /down",
+    "in an event stream": b"GET /events",
+    "in a WebSocket": b"GET /ws",
+}
+_MORE = {
+    "mid-upload": b"Content-Length: 1000000\r\n",
+    "in a WebSocket": b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+}
+_ACCEPTED = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455 section 1.3, whose key this is
+_BEGUN = {  # what an upstream says at once
+    b"GET /down": b"HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n",
+    b"GET /events": b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+    b"transfer-encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n",
+    b"GET /ws": b"HTTP/1.1 101 X\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+    b"sec-websocket-accept: %b\r\n\r\n" % _ACCEPTED,
 }
 _RESET = struct.pack("ii", 1, 0)
 
@@ -64,8 +80,8 @@ class PatientUpstream:
                 await self.together.wait()
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
             return
+        writer.write(_BEGUN.get(target, b""))
         if target == b"GET /down":
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n")
             while not writer.is_closing():
                 writer.write(b"x" * 16384)
                 await writer.drain()
@@ -109,19 +125,20 @@ class Clients:
 
     async def hang_up(self, phase: str, after: float) -> None:
         """Ask for something, and reset the connection `after` so many seconds."""
-        head = self._head(*_TARGETS[phase].split(b" /"))
-        if phase == "mid-upload":
-            head += b"Content-Length: 1000000\r\n"
+        head = self._head(*_TARGETS[phase].split(b" /")) + _MORE.get(phase, b"")
+        if phase == "in a WebSocket":
+            head += b"Origin: http://%b\r\n" % self.host
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         writer.write(head + b"\r\n")
         if phase == "mid-upload":
             writer.write(b"y" * 20_000)
-        if phase == "mid-download":
+        if _TARGETS[phase] in _BEGUN:
             got = await reader.read(1000)
-            assert got.startswith(b"HTTP/1.1 200"), got
+            assert got.startswith((b"HTTP/1.1 200", b"HTTP/1.1 101")), got
         await asyncio.sleep(after)
-        plain = writer.get_extra_info("socket")
-        plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        with contextlib.suppress(OSError):  # the other side was quicker
+            plain = writer.get_extra_info("socket")
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         writer.transport.abort()
 
     async def hang_ups(

@@ -35,6 +35,7 @@ class UpgradedWire(asyncio.Protocol):
         if early:
             end.received(early)
         if self._is_lost:
+            self._end = None
             end.lost()
 
     def write(self, octets: bytes) -> None:
@@ -84,5 +85,6 @@ class UpgradedWire(asyncio.Protocol):
         """Say that it is over, both ways."""
         self._is_lost = True
         self._on_lost()
-        if self._end is not None:
-            self._end.lost()
+        end, self._end = self._end, None  # they hold each other (F17)
+        if end is not None:
+            end.lost()
