@@ -58,7 +58,7 @@ def run(config_file: ConfigFile) -> None:
     finish; if not, nothing changes.
     """
     # Workers are copies of this process: what only other commands need is not loaded here.
-    from gateway.workers import reading, supervisor  # noqa: PLC0415
+    from gateway.workers import reading, reloading, supervisor  # noqa: PLC0415
 
     with _explained():
         found = reading.read(config_file, os.environ)  # noqa: TID251  handed to config
@@ -66,7 +66,7 @@ def run(config_file: ConfigFile) -> None:
             _refuse(config_file, found.text)
         if found.findings:
             _show(config_file, found.text)
-        source = supervisor.Source(config_file, os.environ)  # noqa: TID251  handed to config
+        source = reloading.Source(config_file, os.environ)  # noqa: TID251  handed to config
         code = supervisor.start(found.settings, source)
     raise typer.Exit(code)
 

@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from gateway.workers.channel import Channel
-from gateway.workers.crew import Generation, Worker, manner
+from gateway.workers.crew import Generation
 from gateway.workers.forking import fork_from_loop
+from gateway.workers.worker import Worker, manner
 from tests.support.world import settings_of
 
 Body = Callable[[socket.socket], int]
