@@ -1,10 +1,9 @@
 """The generation in force, and those that are not yet, or no longer, in force.
 
-An old generation leaves in one of two ways. At leisure, after a reload: its channels and requests
-go on for a while, so that a reload is noticed by nobody. Or in earnest: its channels are told to
-go, and what is under way has the grace of a shutdown. One generation at a time is at leisure; the
-next that comes has the one before it leave in earnest. Whatever is left when its time is up is
-ended by force.
+After a reload the old generation leaves at leisure: its channels and requests go on for a while, so
+that nobody notices the reload. When the next one leaves, the one before it has only as long as a
+shutdown's grace, and when a third wants to, the first has to finish. Whatever is left when its time
+is up is ended by force.
 """
 
 import asyncio
@@ -43,11 +42,10 @@ class Succession:
         return generation
 
     def retire(self, generation: Generation, leisure: float) -> None:
-        """Have it leave within so many seconds and a grace, and those before it in earnest."""
+        """Have it leave within so many seconds and a grace, and those before it sooner."""
         for older in list(self._leaving):
-            self.drain(older)
-        generation.retire(leisure)
-        self._expect(generation, leisure)
+            self._retire(older, min(leisure, older.settings.limits.shutdown_grace))
+        self._retire(generation, leisure)
 
     def drain(self, generation: Generation) -> None:
         """Have it finish what it has begun, and end."""
@@ -82,6 +80,10 @@ class Succession:
         for generation in list(self.living):
             generation.kill()
             await generation.gone()
+
+    def _retire(self, generation: Generation, leisure: float) -> None:
+        generation.retire(leisure)
+        self._expect(generation, leisure)
 
     def _expect(self, generation: Generation, leisure: float) -> None:
         """Wait for its end, and bring it about if it does not come in time."""

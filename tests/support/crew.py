@@ -31,6 +31,7 @@ from tests.support.world import CLIENT_SECRET, RING_KEY
 NEW_KEY = "pW3kYtB0xVhQm8ZrLc5UeJ1nGdSaF7oTiX4vRyKzN2M"
 SECRETS = {"RING_KEY": RING_KEY, "NEW_KEY": NEW_KEY, "CLIENT_SECRET": CLIENT_SECRET}
 PATIENCE = 20.0  # seconds, for things that take a fraction of one
+TOKEN = "e2e-access-token"
 
 
 @dataclass
@@ -133,7 +134,7 @@ class Crew:
             acr=None,
             user={},
         )
-        tokens = Tokens(AccessToken("e2e-access-token"), now + 3600, now, frozenset())
+        tokens = Tokens(AccessToken(TOKEN), now + 3600, now, frozenset())
         session = await sessions.create(facts, tokens)
         await store.aclose()
         return f"{settings.cookies.session_name}={ring.cookie_value(session.handle)}"
