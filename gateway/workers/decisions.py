@@ -69,3 +69,9 @@ def can_end_sessions_of(
     """
     same_place = (old_store.url, old_store.prefix) == (new_store.url, new_store.prefix)
     return same_place and all(key in new_keys for key in old_keys)
+
+
+def is_traced(status: str) -> bool:
+    """Whether a debugger holds the process with this `/proc/…/status` (proc_pid_status(5))."""
+    lines = (line.partition(":") for line in status.splitlines())
+    return any(name == "TracerPid" and value.strip() != "0" for name, _, value in lines)

@@ -34,7 +34,8 @@ class Assignment:
 def work(assignment: Assignment, supervisor: socket.socket) -> int:
     """Be a worker; return the process's exit code."""
     settings = assignment.settings
-    faulthandler.register(TELLS_WHERE)  # names of files and functions only, no value
+    # To standard error: names of files and functions only, no value.
+    faulthandler.register(TELLS_WHERE, file=2)
     configure_logging(
         settings.log.level,
         shared_stream(1),

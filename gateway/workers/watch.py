@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gateway.workers.crew import Generation
+from gateway.workers.decisions import is_traced
 from gateway.workers.worker import Worker
 
 _log = logging.getLogger("gateway.workers")
@@ -52,8 +53,8 @@ class Watch:
         hanging = max(workers, key=Worker.silence, default=None)
         if late > _HELD_UP:
             _forgive(workers)
-        elif hanging is not None and hanging.silence() >= patience and not is_traced(hanging.pid):
-            _log.error("%s has not answered for %g s; ending it", hanging, hanging.silence())
+        elif hanging is not None and hanging.silence() >= patience and not _is_held(hanging):
+            _log.error("%s has not answered for %.1f s; ending it", hanging, hanging.silence())
             self._replaced()
             await hanging.put_down()
             with suppress(TimeoutError):
@@ -69,11 +70,7 @@ def _forgive(workers: list[Worker]) -> None:
         worker.forgive()
 
 
-def is_traced(pid: int) -> bool:
-    """Whether a debugger holds this process; where the system does not say so (not Linux), no."""
+def _is_held(worker: Worker) -> bool:
     with suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            name, _, value = line.partition(":")
-            if name == "TracerPid":
-                return value.strip() != "0"
-    return False
+        return is_traced(Path(f"/proc/{worker.pid}/status").read_text("utf-8", "replace"))
+    return False  # not Linux: nobody says
