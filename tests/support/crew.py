@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -85,13 +84,11 @@ class Crew:
     def send(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
 
-    async def until(self, holds: Any, within: float = PATIENCE) -> float:
-        """Wait until the condition holds; return how long it took."""
-        begun = time.monotonic()
-        async with asyncio.timeout(within):
+    async def until(self, holds: Any) -> None:
+        """Wait until the condition holds."""
+        async with asyncio.timeout(PATIENCE):
             while not await asyncio.to_thread(holds):  # noqa: ASYNC110  in another process
                 await asyncio.sleep(0.02)
-        return time.monotonic() - begun
 
     async def reload(self) -> None:
         """Send SIGHUP and wait until the new generation alone is left."""

@@ -145,7 +145,7 @@ async def test_a_second_signal_ends_the_grace() -> None:
         await asyncio.sleep(0.05)
         server.stop()
         await asyncio.sleep(0.3)
-        server.server.force_exit = True
+        server.departure.insist()
         await stopped(server)
     assert app.cancelled == 1
 
