@@ -146,8 +146,13 @@ def test_what_was_said_first_holds_if_it_is_sooner() -> None:
     assert departure.until < until
     assert departure.has_begun
     assert not departure.is_due
-    departure.insist()
-    assert departure.is_due
-    assert not departure.at_once
-    departure.insist()
-    assert departure.at_once
+
+
+def test_who_says_it_twice_means_it() -> None:
+    departure = Departure()
+    departure.leave(10.0)
+    said = []
+    for _ in range(2):
+        departure.insist()
+        said.append((departure.is_due, departure.at_once))
+    assert said == [(True, False), (True, True)]
