@@ -6,7 +6,7 @@ P9) holds in the old workers as well.
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,6 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from tests.support.crew import SECRETS, Crew, crewed
 from tests.support.load import answer, ports_of
-from tests.support.processes import free_port
-from tests.support.redis_servers import RealServer, redis_server_binary, running
 
 pytestmark = pytest.mark.e2e
 
@@ -34,13 +32,6 @@ EVENTS = (
     "GET /sse/x HTTP/1.1\r\nhost: localhost:{port}\r\nsec-fetch-site: same-origin\r\n"
     "x-csrf: 1\r\naccept: text/event-stream\r\ncookie: {cookie}\r\n\r\n"
 )
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("redis")
-    with running(RealServer(redis_server_binary(), folder, port=free_port())) as server:
-        yield f"redis://127.0.0.1:{server.port}/0"
 
 
 @pytest.fixture

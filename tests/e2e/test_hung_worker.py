@@ -10,20 +10,16 @@ import pytest
 from tests.support.bearer_api import bearer_api
 from tests.support.crew import TOKEN, crewed, lives
 from tests.support.load import Load, loaded, ports_of
-from tests.support.processes import free_port
-from tests.support.redis_servers import RealServer, redis_server_binary, running
 
 pytestmark = pytest.mark.e2e
 
 
 async def test_a_frozen_worker_is_replaced_and_only_its_own_connections_break(
-    tmp_path: Path,
+    tmp_path: Path, store: str
 ) -> None:
-    redis = RealServer(redis_server_binary(), tmp_path / "r", port=free_port())
     listen = {"host": "127.0.0.1", "workers": 2, "worker_silence": "3s"}
-    with running(redis), bearer_api(tmp_path, TOKEN) as api:
+    with bearer_api(tmp_path, TOKEN) as api:
         routes = [{"path": "/api/", "upstream": api, "access": "session"}]
-        store = f"redis://127.0.0.1:{redis.port}/0"
         with crewed(tmp_path, store, routes=routes) as crew:
             crew.write(listen={**listen, "port": crew.port})
             await crew.reload()  # the patience is that of the configuration in force

@@ -17,7 +17,7 @@ import yaml
 from tests.support.crew import SECRETS, Crew, crewed, document, left_over, lives, memory
 from tests.support.load import Load, answer, loaded
 from tests.support.processes import Program, gateway_command
-from tests.support.redis_servers import RealServer, free_port, redis_server_binary, running
+from tests.support.redis_servers import free_port
 
 pytestmark = pytest.mark.e2e
 
@@ -26,13 +26,6 @@ SESSION = (
     "GET /bff/session HTTP/1.1\r\nhost: localhost:{port}\r\nsec-fetch-site: same-origin\r\n"
     "x-csrf: 1\r\ncookie: {cookie}\r\n\r\n"
 )
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("redis")
-    with running(RealServer(redis_server_binary(), folder, port=free_port())) as server:
-        yield f"redis://127.0.0.1:{server.port}/0"
 
 
 @pytest.fixture

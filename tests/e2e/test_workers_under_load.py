@@ -16,8 +16,6 @@ import pytest
 from tests.support.bearer_api import bearer_api
 from tests.support.crew import TOKEN, Crew, crewed
 from tests.support.load import Load, answer, loaded, ports_of
-from tests.support.processes import free_port
-from tests.support.redis_servers import RealServer, redis_server_binary, running
 
 pytestmark = pytest.mark.e2e
 
@@ -28,13 +26,6 @@ ASKED = 10_000  # requests, of which none may fail
 def routes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str, str]]]:
     with bearer_api(tmp_path_factory.mktemp("api"), TOKEN) as api:
         yield [{"path": "/api/", "upstream": api, "access": "session"}]
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("redis")
-    with running(RealServer(redis_server_binary(), folder, port=free_port())) as server:
-        yield f"redis://127.0.0.1:{server.port}/0"
 
 
 @pytest.fixture

@@ -102,6 +102,10 @@ class Served:
         """Tell it to stop, as a signal does; `serving` ends when it has."""
         self.departure.leave()
 
+    async def stopped(self) -> None:
+        """Wait until it has."""
+        await asyncio.wait_for(asyncio.shield(self.serving), PATIENCE)
+
     @property
     def connected(self) -> int:
         return len(self.server.clients.connections)

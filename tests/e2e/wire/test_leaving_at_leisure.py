@@ -7,13 +7,14 @@ import pytest
 
 from gateway.server.departure import Departure
 from gateway.settings import Limits
-from tests.e2e.wire.test_stopping import GET, Patient, stopped
-from tests.e2e.wire.test_switching import ASK, HANDSHAKE, Switching
+from tests.support.patient import Patient
 from tests.support.serving import served
 from tests.support.strict_http import read_answers
+from tests.support.switching import ASK, HANDSHAKE, Switching
 
 pytestmark = pytest.mark.e2e
 
+GET = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
 LONG = 600.0
 NO_GRACE = Limits(shutdown_grace=0.0)
 
@@ -46,7 +47,7 @@ async def test_a_connection_that_lies_idle_is_answered_once_more() -> None:
             one.send(GET)
             (answer,) = read_answers(await one.rest(), [])
             assert (answer.status, answer.closes) == (200, True)
-        await stopped(server)  # nobody is left to wait for
+        await server.stopped()  # nobody is left to wait for
     assert app.asked == 3
 
 
@@ -60,7 +61,7 @@ async def test_what_is_under_way_may_take_longer_than_the_grace() -> None:
         app.may.set()
         (answer,) = read_answers(await talk.rest(), [])
         assert (answer.status, answer.closes) == (200, True)
-        await stopped(server)
+        await server.stopped()
     assert app.cancelled == 0
 
 
@@ -74,7 +75,7 @@ async def test_a_wire_goes_on_until_the_leisure_ends() -> None:
         talk.send(b"still there")
         assert await talk.exactly(11) == b"still there"
         assert await talk.rest() == b""
-        await stopped(server)
+        await server.stopped()
         assert app.ends[0].losses == 1
 
 
@@ -89,7 +90,7 @@ async def test_who_has_leisure_can_be_told_to_stop_and_to_stop_at_once() -> None
         await asyncio.sleep(0.3)
         assert not server.serving.done()  # it has its grace
         server.departure.insist()
-        await stopped(server)
+        await server.stopped()
     assert app.cancelled == 1
 
 
@@ -102,7 +103,7 @@ async def test_channels_are_told_as_late_as_it_can_be_done_without_haste() -> No
         await asyncio.sleep(0.3)
         assert channels.told == []
         await talk.rest()
-        await stopped(server)
+        await server.stopped()
     first, last = channels.told
     assert 0.0 < first <= 0.2
     assert last == 0.0  # whoever came in between
@@ -116,7 +117,7 @@ async def test_channels_that_take_long_get_half_of_the_time() -> None:
         await talk.exactly(len(HANDSHAKE))
         server.departure.leave(1.0)
         await talk.rest()
-        await stopped(server)
+        await server.stopped()
     first, last = channels.told
     assert 0.0 < first <= 0.5
     assert last == 0.2
