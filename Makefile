@@ -5,7 +5,7 @@ BIN   := $(VENV)/bin
 T     ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test check bench profile fmt lock schema clean
+.PHONY: help run dev test fuzz check bench profile fmt lock schema clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -26,6 +26,9 @@ dev: run ## The same as run
 test: $(VENV)/.development ## Set up what is missing, then every test; T=pattern picks some
 	@.ci/setup-tests
 	@$(BIN)/pytest $(if $(T),-k '$(T)')
+
+fuzz: $(VENV)/.development ## Every parser with fifty times the examples; T=pattern picks some
+	@$(BIN)/pytest --hypothesis-profile=long tests/property $(if $(T),-k '$(T)')
 
 check: $(VENV)/.development ## Format, lint, types, import contracts
 	@$(BIN)/ruff format --check .

@@ -69,10 +69,12 @@ def over_connections(world: World, subjects: Sequence[Subject], plan: Plan, tabl
     """How throughput changes with the number of connections."""
     for count in plan.connections:
         load = Load(count, plan.growth_seconds, plan.warm_up)
-        for subject, runs in _rounds(world, subjects, orders(world), 1, lambda _: load):  # noqa: B023  used at once
+        rounds = _rounds(world, subjects, orders(world), plan.growth_rounds, lambda _: load)  # noqa: B023  used at once
+        for subject, runs in rounds:
             good = table[subject.key].counted(f"{count} connections", runs)
-            if good:
-                table[subject.key].connections.append((count, good[0].per_second))
+            speed = median([run.per_second for run in good])
+            if speed is not None:
+                table[subject.key].connections.append((count, speed))
 
 
 def _rounds(

@@ -22,6 +22,7 @@ class Plan:
     single_seconds: float
     body_rounds: int
     body_seconds: float
+    growth_rounds: int
     growth_seconds: float
     connections: tuple[int, ...]
     sessions: tuple[int, ...]
@@ -51,7 +52,8 @@ FULL = Plan(
     single_seconds=1.0,
     body_rounds=3,
     body_seconds=1.5,
-    growth_seconds=1.5,
+    growth_rounds=3,
+    growth_seconds=0.8,
     connections=(1, 10, 100, 300, 1000),
     sessions=(1, 10, 100, 1000, 10000),
     login_seconds=60.0,
@@ -69,6 +71,7 @@ QUICK = Plan(
     single_seconds=0.5,
     body_rounds=1,
     body_seconds=1.0,
+    growth_rounds=1,
     growth_seconds=0.7,
     connections=(1, 100),
     sessions=(1, 100, 300),

@@ -125,7 +125,7 @@ def _problem_of(token: str, world: World) -> str | None:
     return None if 900 <= len(token) <= 1200 else f"has {len(token)} octets, not about 1,000"
 
 
-VARIANTS = ("gateway-new-heads", "gateway-tls")
+VARIANTS = ("gateway-new-targets", "gateway-new-heads", "gateway-tls")
 """Rows of the gateway that are asked of the same process in another way."""
 
 
@@ -135,9 +135,13 @@ def _add_variants(stage: Stage) -> None:
         name = "this gateway, cached, TLS to the API"
         tls = replace(subject, key="gateway-tls", name=name, prefix="/tls")
         _add(stage, subject, tls, "the same process; certificate checked")
-        name = "this gateway, cached, every head new"
-        new = replace(subject, key="gateway-new-heads", name=name, numbered=True)
-        built = "the same process; every request and every answer has a number of its own"
+        name = "this gateway, cached, every field block new"
+        new = replace(subject, key="gateway-new-heads", name=name, numbered="field")
+        built = "the same process; every request and every answer has a field with its own number"
+        _add(stage, subject, new, built)
+        name = "this gateway, cached, every target new"
+        new = replace(subject, key="gateway-new-targets", name=name, numbered="target")
+        built = "the same process; every request is for another path, every answer has its number"
         _add(stage, subject, new, built)
 
 

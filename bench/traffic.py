@@ -29,7 +29,7 @@ class Subject:
     prefix: str = "/api"
     cookies: list[str] = field(default_factory=list)
     bearer: str = ""
-    numbered: bool = False  # no two requests, and no two answers, have the same head
+    numbered: str = ""  # what differs in every request, and in every answer: `field`, `target`
 
 
 @dataclass(frozen=True, slots=True)

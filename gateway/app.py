@@ -14,7 +14,6 @@ from starlette.types import ASGIApp
 
 from gateway import __version__, server
 from gateway.adapters.audit_log import StructlogAudit, configure_logging
-from gateway.adapters.embedded_redis import EmbeddedValkey
 from gateway.adapters.http1_upstream.client import Http1Upstream
 from gateway.adapters.jose import JoserfcJose
 from gateway.adapters.metrics import CONTENT_TYPE, CountedAudit, Metrics
@@ -219,6 +218,8 @@ async def store_of(settings: Settings) -> AsyncGenerator[StoreSettings]:
     if settings.embedded_store is None:
         yield settings.store
         return
+    from gateway.adapters.embedded_redis import EmbeddedValkey  # noqa: PLC0415  who has it, pays
+
     valkey = EmbeddedValkey(Path(settings.embedded_store.directory))
     await valkey.start()
     try:

@@ -57,18 +57,7 @@ def run(config_file: ConfigFile) -> None:
     **SIGHUP**: read the configuration again. If it is fine, new workers take over and the old ones
     finish; if not, nothing changes.
     """
-    # Workers are copies of this process: what only other commands need is not loaded here.
-    from gateway.workers import reading, reloading, supervisor  # noqa: PLC0415
-
-    with _explained():
-        found = reading.read(config_file, os.environ)  # noqa: TID251  handed to config
-        if found.settings is None:
-            _refuse(config_file, found.text)
-        if found.findings:
-            _show(config_file, found.text)
-        source = reloading.Source(config_file, os.environ)  # noqa: TID251  handed to config
-        code = supervisor.start(found.settings, source)
-    raise typer.Exit(code)
+    _become("gateway.workers", str(config_file))
 
 
 @app.command(epilog="Example: `gateway check --config config/minimal.yaml && echo fine`")
@@ -155,6 +144,18 @@ def main(
         raise typer.Exit
 
 
+def _become(module: str, *arguments: str) -> NoReturn:
+    """Replace this process by a module's program: workers are copies of it, without all this.
+
+    It looks for modules where this process does. In particular, a command that does not have the
+    current directory among those places does not get it: a file called `ssl.py` may lie there.
+    """
+    here = sys.path[0] == os.getcwd()  # noqa: PTH109  octet by octet, as the interpreter put it
+    safe = () if here else ("-P",)
+    argv = (sys.executable, *safe, "-m", module, *arguments)
+    os.execv(sys.executable, argv)  # noqa: S606  our own interpreter and module
+
+
 def _not_started(*reasons: str) -> NoReturn:
     from rich.markup import escape  # noqa: PLC0415  as in run
 
@@ -166,11 +167,6 @@ def _not_started(*reasons: str) -> NoReturn:
 def _show(config_file: Path, findings: str) -> None:
     _errors().print(f"{config_file}:", markup=False, highlight=False, soft_wrap=True)
     _errors().print(findings, markup=False, highlight=False, soft_wrap=True)
-
-
-def _refuse(config_file: Path, findings: str) -> NoReturn:
-    _show(config_file, findings)
-    _not_started(f"{config_file} has to be corrected first.")
 
 
 @contextlib.contextmanager

@@ -54,6 +54,7 @@ class Code(StrEnum):
     SESSION_AMBIGUOUS = "session.ambiguous"
     SESSION_ENDED = "session.ended"
     SESSION_NOT_FOUND = "session.not_found"
+    SESSION_TOO_LARGE = "session.too_large"
     # starting a login
     LOGIN_NAVIGATION_ONLY = "login.navigation_only"
     LOGIN_PARAMETER = "login.parameter"

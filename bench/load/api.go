@@ -12,7 +12,7 @@ import (
 // measured. Every path wants a bearer token of the expected shape:
 //
 //	/orders   the small JSON document (the file `orders.json`), with the request's number, if it has
-//	          one, in a field
+//	          one in a field or behind a slash, in a field
 //	/token    the token that came, so that the benchmark can look at it
 //	/body/N   the file `N`, by sendfile
 type api struct {
@@ -184,6 +184,9 @@ func (a *api) answer(c *inbound, head []byte) bool {
 		} else if is(field, "connection: close") {
 			c.closes = true
 		}
+	}
+	if number, found := bytes.CutPrefix(target, []byte("/orders/")); found {
+		target, numbered = []byte("/orders"), number
 	}
 	switch {
 	case !isToken(token):

@@ -21,7 +21,7 @@ func hold(spec Spec) error {
 		}
 		defer connection.Close()
 		_ = connection.SetDeadline(time.Now().Add(patience))
-		if _, err := connection.Write(requests[i%len(requests)]); err != nil {
+		if _, err := connection.Write(requests[i%len(requests)].octets); err != nil {
 			return err
 		}
 		stream := bufio.NewReader(connection)

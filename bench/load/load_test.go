@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -157,6 +158,30 @@ func TestOnlyATokenOfTheRightShapeOpensTheAPI(t *testing.T) {
 	} {
 		if isToken([]byte(token)) != want {
 			t.Fatalf("%.20q...: not %v", token, want)
+		}
+	}
+}
+
+func TestEveryRequestHasANumberOfItsOwn(t *testing.T) {
+	for _, where := range []string{"field", "target"} {
+		var lock sync.Mutex
+		seen := map[string]bool{}
+		repeated := 0
+		port := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			lock.Lock()
+			defer lock.Unlock()
+			key := r.Header.Get("X-Number") + r.URL.Path
+			if seen[key] || len(key) < len(zeros) {
+				repeated++
+			}
+			seen[key] = true
+			fmt.Fprint(w, "abab")
+		})
+		spec := specFor(port)
+		spec.Numbered, spec.Seconds = where, 0.1
+		spec.Cookies = []string{"a=" + zeros, "b=" + zeros}
+		if result := outcome(t, spec); result.Requests == 0 || repeated > 0 || len(result.Errors) != 0 {
+			t.Fatalf("%s: %d repeated, %+v", where, repeated, result)
 		}
 	}
 }

@@ -19,7 +19,7 @@ const (
 // a system that stalls cannot slow its own questions down (coordinated omission).
 type runner struct {
 	spec        Spec
-	requests    [][]byte
+	requests    []request
 	connections map[int32]*Connection
 	free        []*Connection
 	epoll       int
@@ -123,10 +123,7 @@ func (r *runner) fill() {
 		request := r.requests[r.next]
 		r.next = (r.next + 1) % len(r.requests)
 		r.sent++
-		if r.spec.Numbered {
-			number(request, r.sent)
-		}
-		if err := c.send(request, since); err != nil {
+		if err := c.send(request.numbered(r.sent), since); err != nil {
 			r.broken(c, "not sent: "+err.Error())
 		}
 	}

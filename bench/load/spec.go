@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sort"
+	"strings"
 	"time"
 )
 
@@ -15,7 +16,7 @@ type Spec struct {
 	Cookies     []string `json:"cookies"` // one request for each; an empty one sends no Cookie field
 	Connections int      `json:"connections"`
 	Seconds     float64  `json:"seconds"`
-	Numbered    bool     `json:"numbered"` // every request has a number of its own, in a field
+	Numbered    string   `json:"numbered"` // where every request has a number of its own: field, target
 	WarmUp      float64  `json:"warm_up"`  // seconds before `Seconds` in which nothing is recorded
 	Rate        float64  `json:"rate"`     // requests a second, open loop; 0: closed loop
 	Status      int      `json:"status"`   // what every answer must be
@@ -43,10 +44,18 @@ const (
 	zeros       = "0000000000000000"
 )
 
-// number writes a number into a request made for one.
-func number(request []byte, n int) {
-	at := len(request) - len("\r\n\r\n") - len(zeros)
-	copy(request[at:], fmt.Sprintf("%016x", n))
+// request is what is sent; at `number` in it there is room for a number, if it is above zero.
+type request struct {
+	octets []byte
+	number int
+}
+
+// numbered writes the number n into the request, if there is room for one.
+func (r request) numbered(n int) []byte {
+	if r.number > 0 {
+		copy(r.octets[r.number:], fmt.Sprintf("%016x", n))
+	}
+	return r.octets
 }
 
 func readSpec() Spec {
@@ -60,21 +69,29 @@ func readSpec() Spec {
 	return spec
 }
 
-func (s Spec) requests() [][]byte {
+func (s Spec) requests() []request {
 	cookies := s.Cookies
 	if len(cookies) == 0 {
 		cookies = []string{""}
 	}
-	made := make([][]byte, len(cookies))
+	made := make([]request, len(cookies))
 	for i, cookie := range cookies {
-		request := s.Head
+		text := s.Head
 		if cookie != "" {
-			request += "Cookie: " + cookie + "\r\n"
+			text += "Cookie: " + cookie + "\r\n"
 		}
-		if s.Numbered {
-			request += numberField + zeros + "\r\n"
+		at := 0
+		switch s.Numbered {
+		case "field":
+			text += numberField
+			at = len(text)
+			text += zeros + "\r\n"
+		case "target":
+			line, rest, _ := strings.Cut(text, " HTTP/1.1")
+			at = len(line) + len("/")
+			text = line + "/" + zeros + " HTTP/1.1" + rest
 		}
-		made[i] = []byte(request + "\r\n")
+		made[i] = request{[]byte(text + "\r\n"), at}
 	}
 	return made
 }

@@ -4,7 +4,6 @@ Each class is put into `Annotated` and validates one kind of value. The messages
 value: it may be a secret that strayed.
 """
 
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s|m|h|d)?")
+_FAR_TOO_LONG = 1e18  # seconds; an integer may be too large even for a float
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"([0-9]+) ?(B|KiB|MiB|GiB)?")
 _OCTETS = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
@@ -107,7 +107,7 @@ def _seconds(value: object) -> float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        return float(value) if math.isfinite(value) and value >= 0 else None
+        return float(value) if 0 <= value < _FAR_TOO_LONG else None
     matched = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
     return float(matched[1]) * _SECONDS[matched[2] or "s"] if matched else None
 

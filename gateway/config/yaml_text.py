@@ -15,6 +15,7 @@ _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 # What PyYAML raises for values it cannot make sense of, `!!int x` or `!!bool x` for example.
 _UNREADABLE = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError)
+_TOO_DEEP = "is nested deeper than any configuration; a bracket may be missing"
 
 
 class _Loader(yaml.SafeLoader):
@@ -63,6 +64,8 @@ def _compose(text: str) -> yaml.Node | None:
         raise NotYaml(_place(trouble)) from None
     except yaml.YAMLError:
         raise NotYaml("is not YAML: it holds characters that text does not have") from None
+    except RecursionError:
+        raise NotYaml(_TOO_DEEP) from None
 
 
 def _construct(root: yaml.Node) -> object:
@@ -71,6 +74,8 @@ def _construct(root: yaml.Node) -> object:
         return loader.construct_document(root)
     except _UNREADABLE:
         raise NotYaml("is not plain YAML: a tag, or a value that does not fit its tag") from None
+    except RecursionError:
+        raise NotYaml(_TOO_DEEP) from None
     finally:
         loader.dispose()
 

@@ -26,6 +26,8 @@ class Guard(Enum):
     NAVIGATION = auto()  # a login starts: the user's own top-level navigation (C11)
     NONE = auto()  # no ambient authority is used
 
+    __hash__ = object.__hash__  # there is one of each; what Enum does instead takes its time
+
 
 _SAFE_METHODS = frozenset({"GET", "HEAD"})  # RFC 9110 section 9.2.1
 _FORMS = frozenset({b"application/x-www-form-urlencoded", b"multipart/form-data"})

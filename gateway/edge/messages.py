@@ -50,11 +50,24 @@ class BrowserRequest:
     # What has been found to follow from this request and the configuration alone. Clients send
     # the same octets again and again, and then get the same object: see `server/heads.py`.
     known: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    # The same for whatever follows without the target; requests that differ in it alone share it.
+    known_of_fields: dict[Any, Any] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
     # Made once: a request's fields are asked for by name some ten times on its way.
     _by_name: dict[bytes, bytes] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_by_name", dict(self.fields))
+
+    def at(self, raw_target: bytes) -> "BrowserRequest":
+        """Return the request that differs in its target alone."""
+        other = object.__new__(BrowserRequest)
+        for name in _BESIDE_THE_TARGET:
+            object.__setattr__(other, name, getattr(self, name))
+        object.__setattr__(other, "raw_target", raw_target)
+        object.__setattr__(other, "known", {})
+        return other
 
     def values(self, name: bytes) -> list[bytes]:
         """Every value sent under this lower-case name, in order."""
@@ -71,6 +84,9 @@ class BrowserRequest:
             return self._by_name.get(name)
         found = self.values(name)
         return found[0] if len(found) == 1 else None
+
+
+_BESIDE_THE_TARGET = ("method", "fields", "peer", "over_tls", "known_of_fields", "_by_name")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ the rule of another route (A4, K4, K6).
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import lru_cache
 
 from gateway.edge.messages import Field
 from gateway.edge.target import Target, parse_target
@@ -108,7 +107,6 @@ class RouteTable:
                 raise ValueError(f"two routes have the path {route.path}, but for upper case")
         self.routes = tuple(self._by_prefix.values())
         # No prefix has more segments than this, so a path of 8000 slashes costs no more than one.
-        self._remembered = lru_cache(maxsize=4096)(self._match)
         self._depth = max((prefix.count("/") for prefix in self._by_prefix), default=0)
 
     def match(self, target: Target) -> Route | Endpoint:
@@ -117,12 +115,7 @@ class RouteTable:
         Raises Refused: TARGET_AMBIGUOUS when another reading of the path falls under another
         rule, ROUTE_NOT_FOUND when there is none.
         """
-        if len(target.path) > _LONGEST_REMEMBERED:
-            return self._match(target.path, target.canonical)
-        return self._remembered(target.path, target.canonical)
-
-    def _match(self, path: bytes, careless: str) -> Route | Endpoint:
-        raw = path.decode("ascii")
+        raw, careless = target.path.decode("ascii"), target.canonical
         found = self._longest(raw, self._by_prefix)
         if careless != raw and self._longest(careless, self._by_prefix) != found:
             raise _ambiguous()
@@ -151,7 +144,11 @@ class RouteTable:
         return best
 
 
-_LONGEST_REMEMBERED = 256  # octets; strangers choose the paths, so what is kept has a bound
+def upstream_of(route: Route) -> ToUpstream:
+    """Return where the route leads; raises TypeError for one that leads to no upstream."""
+    if not isinstance(route.to, ToUpstream):
+        raise TypeError(f"the route {route.path} leads to no upstream")
+    return route.to
 
 
 def _ambiguous() -> Refused:

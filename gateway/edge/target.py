@@ -6,7 +6,6 @@ Rule: nothing here changes a byte that is passed on. What two parties could read
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from gateway.errors import Code, Refused
@@ -78,10 +77,6 @@ def _origin_form(raw: bytes, authority_expected: bytes) -> bytes:
 
 
 def _canonical(path: bytes) -> str:
-    return (_remembered if len(path) <= _LONGEST_REMEMBERED else _reading)(path)
-
-
-def _reading(path: bytes) -> str:
     if not _NEEDS_A_CLOSER_LOOK.search(path):
         return path.decode("ascii")
     if _UNREADABLE.search(path):
@@ -94,10 +89,6 @@ def _reading(path: bytes) -> str:
         raise _malformed("a dot segment")
     text = re.split("[?#]", decoded.decode("utf-8", "replace"), maxsplit=1)[0]
     return _SLASHES.sub("/", _PATH_PARAMETERS.sub("", text))
-
-
-_remembered = lru_cache(maxsize=4096)(_reading)
-_LONGEST_REMEMBERED = 256  # octets; strangers choose the paths, so what is kept has a bound
 
 
 def _malformed(note: str) -> Refused:

@@ -78,7 +78,7 @@ def check_handshake(request: BrowserRequest) -> Handshake:
 
 
 def for_upstream(outgoing: UpstreamRequest, handshake: Handshake) -> UpstreamRequest:
-    """Add the handshake to a request that has been through `rewrite.outgoing`.
+    """Add the handshake to a request that has been through `outgoing.outgoing`.
 
     No extension is offered: the gateway follows frames, and one that changes what a frame means
     (RFC 7692, compression) would have to be understood first.
@@ -103,7 +103,7 @@ def switching_fields(handshake: Handshake, fields: Fields) -> Fields:
         raise _no_websocket("not an upgrade to websocket")
     if said.values(b"sec-websocket-accept") != [handshake.accept]:
         raise _no_websocket("Sec-WebSocket-Accept does not fit the key")
-    if said.members(b"sec-websocket-extensions"):
+    if said.values(b"sec-websocket-extensions"):  # an empty one is malformed (section 9.1)
         raise _no_websocket("an extension that was not offered")
     chosen = said.values(b"sec-websocket-protocol")
     if len(chosen) > 1 or not set(chosen) <= set(handshake.protocols):

@@ -90,6 +90,7 @@ def _attempt(parts: list[object]) -> LoginAttempt:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError
+    value.encode()  # half a character is a ValueError here; `encode` has written none
     return value
 
 

@@ -4,6 +4,7 @@ One deadline at a time, for the one thing that is awaited; a coarse sweep over a
 looks at it (`clients.py`), so that no request costs a timer.
 """
 
+import asyncio
 import contextlib
 import logging
 import math
@@ -15,6 +16,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.server.clients import TICK, Clients, Stall
+from gateway.server.flow import Flow
 
 _log = logging.getLogger("gateway.server")
 
@@ -49,6 +51,7 @@ class Phase(Enum):
 class TimedConnection(HttpToolsProtocol):
     """The part of a connection that knows how late it is."""
 
+    flow: Flow  # type: ignore[assignment]  # as uvicorn's, in all that is used of it
     phase = Phase.HEAD
     deaf = False  # whatever comes is not read any more
     deadline = math.inf
@@ -60,7 +63,13 @@ class TimedConnection(HttpToolsProtocol):
     def __init__(self, clients: Clients, **uvicorn: Any) -> None:  # noqa: ANN401  passed through
         """`uvicorn` is what uvicorn gives to a protocol."""
         super().__init__(**uvicorn)
+        del self.pipeline  # uvicorn's own queue; nobody here looks at it
         self.clients = clients
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        """Take the transport."""
+        super().connection_made(transport)
+        self.flow = Flow(transport)
 
     def await_in(self, phase: Phase, seconds: float) -> None:
         """Wait for something new, for so long."""

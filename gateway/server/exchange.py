@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Scope
-from uvicorn.protocols.http.flow_control import FlowControl
 
 from gateway.edge.messages import Field
 from gateway.errors import Code, GatewayError, Refused
 from gateway.server.answers import CONTINUE, Ending, answer_head, plain_head, problem
+from gateway.server.flow import Flow
 
 HIGH_WATER = 65536
 """Octets of a body that wait for the application before the connection reads no more."""
@@ -25,7 +25,7 @@ class Carrier(Protocol):
     """The connection, as an exchange sees it."""
 
     transport: asyncio.Transport
-    flow: FlowControl
+    flow: Flow
     loop: asyncio.AbstractEventLoop
 
     def date(self) -> list[tuple[bytes, bytes]]:
@@ -146,6 +146,8 @@ class Exchange:
             _log.exception("internal error")
             await self._broken(Code.INTERNAL)
         finally:
+            # Else the scope would hold us and we the scope, until the collector comes (F17).
+            del self._scope["gateway.answer"]
             self._carrier.ended(self)
 
     async def _broken(self, code: Code, detail: str = "") -> None:

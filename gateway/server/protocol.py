@@ -12,7 +12,6 @@ under way, which is then cancelled (M14).
 
 import asyncio
 import math
-from collections import deque
 from typing import Any
 
 from gateway.edge.messages import Fields
@@ -42,7 +41,7 @@ class HardenedProtocol(ReadingConnection):
     def __init__(self, clients: Clients, **uvicorn: Any) -> None:  # noqa: ANN401  passed through
         """`uvicorn` is what uvicorn gives to a protocol."""
         super().__init__(clients, **uvicorn)
-        self._queue: deque[Exchange] = deque()
+        self._queue: list[Exchange] = []  # short: a deque would take more than the connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Expect a request, or turn the client away when there are too many."""
@@ -66,8 +65,11 @@ class HardenedProtocol(ReadingConnection):
                 exchange.lost()
         self._queue.clear()
         self.flow.resume_writing()
-        self.parser = None  # type: ignore[assignment]  # as in uvicorn: its callbacks hold us
         self.connection.lost()
+        # Whatever leads back to us: who hangs up again and again must not leave behind what only
+        # the collector can free (F17).
+        self.parser = None  # type: ignore[assignment]  # as in uvicorn
+        self._under_way = self.newest = self._refusal = None
 
     # Requests, in order.
 
@@ -90,6 +92,7 @@ class HardenedProtocol(ReadingConnection):
         """Forget the task of an application that has returned."""
         if exchange.task is not None:
             self.tasks.discard(exchange.task)
+            exchange.task = None  # when cancelled it remembers where, and so the exchange (F17)
 
     def may_stay(self, exchange: Exchange) -> bool:
         """Whether the connection outlives this answer, as far as can be said at its beginning.
@@ -128,7 +131,7 @@ class HardenedProtocol(ReadingConnection):
             self._queue.clear()  # RFC 9112 section 9.6: what follows the last answer gets none
             self.linger()
         elif self._queue:
-            self._start(self._queue.popleft())
+            self._start(self._queue.pop(0))
         elif self._refusal is not None:
             self.refuse(self._refusal)
         else:
@@ -186,6 +189,6 @@ class HardenedProtocol(ReadingConnection):
         exchange.begun = exchange.answered = True
         self.connections.discard(self)
         self._under_way = self.newest = None
-        del self.parser  # its callbacks would keep all of this alive
+        del self.parser, self.connection, self._place  # they would keep all of this alive
         self.transport.write(octets)
         return SocketWire(self.transport, self.behind or b"", self.clients)

@@ -103,7 +103,7 @@ class ReadingConnection(TimedConnection):
             self._keep(data)
             return
         at_a_border = not (self._fields_complete or self.has_said_something)
-        if at_a_border and (known := self.clients.heads.find(data)) is not None:
+        if at_a_border and (known := self._remembered(data)) is not None:
             self._again(known)
             return
         self._piece = len(data)
@@ -124,8 +124,12 @@ class ReadingConnection(TimedConnection):
                     self.clients.heads.keep(data, self._plain)
                 self._plain = None
 
+    def _remembered(self, data: bytes) -> Head | None:
+        heads = self.clients.heads
+        return heads.find(data) or heads.find_beside(data, self.clients.limits.max_target_bytes)
+
     def _again(self, known: Head) -> None:
-        """Begin a request whose very octets have come before."""
+        """Begin a request whose very octets have come before, if for another target."""
         scope = {**known.scope, **self._place}
         self.newest = exchange = Exchange(
             self, scope, unread=0, continue_owed=False, keep_alive=True, upgrade=False

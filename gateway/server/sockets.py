@@ -6,11 +6,11 @@ is lost to nobody: its successor takes it, or a `Neighbourhood` before that.
 """
 
 import asyncio
-import ctypes
 import select
 import socket
 import struct
 import sys
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
@@ -63,8 +63,8 @@ def shut_out(sockets: Iterable[socket.socket]) -> None:
     """
     if sys.platform != "linux":
         return
-    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in _NO_SYN))
-    program = struct.pack("HP", len(_NO_SYN), ctypes.addressof(code))
+    code = array("B", b"".join(struct.pack("HBBI", *step) for step in _NO_SYN))
+    program = struct.pack("HP", len(_NO_SYN), code.buffer_info()[0])
     for one in sockets:
         with suppress(OSError):  # forbidden here: then a few may be reset
             one.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)

@@ -2,6 +2,9 @@
 
     sealed = format version ‖ length of facts (4 octets) ‖ sealed facts ‖ sealed tokens
 
+A record is opened and sealed in one step of the event loop, while nobody else is served: so it has
+a greatest size, at writing and at reading alike (F37).
+
 A record of an unknown version is no session for this process: it is left alone, so that a newer
 release beside us, or a rollback, still finds it.
 """
@@ -10,6 +13,7 @@ import json
 from dataclasses import fields
 from typing import Any, TypeVar
 
+from gateway.errors import Code, Refused
 from gateway.ports import LookupId, StoredRecord
 from gateway.secret import AccessToken, IdToken, Nonce, RefreshToken, SessionHandle
 from gateway.session.model import Facts, Session, Tokens
@@ -18,17 +22,33 @@ from gateway.session.sealing import CannotOpen, KeyRing
 _Token = TypeVar("_Token", RefreshToken, IdToken)
 
 FORMAT = 1
+MOST_OCTETS = 81920
+"""The longest record. Three tokens and the user claims, each as long as may be, fit."""
+
 _HEAD_OCTETS = 5
 
 
+class SessionTooLarge(Refused):
+    """What the provider sent does not fit into a session."""
+
+    def __init__(self, octets: int) -> None:
+        super().__init__(Code.SESSION_TOO_LARGE, note=f"{octets} octets, at most {MOST_OCTETS}")
+
+
 def seal(ring: KeyRing, session: Session) -> StoredRecord:
-    """Return the session as the store keeps it, sealed for its own generation."""
+    """Return the session as the store keeps it, sealed for its own generation.
+
+    Raises `SessionTooLarge` for a record that would not be opened again.
+    """
     facts = ring.seal_facts(session.lookup, session.generation, _facts_json(session.facts))
     tokens = ring.seal_tokens(
         session.handle, session.lookup, session.generation, _tokens_json(session.tokens)
     )
     head = bytes((FORMAT,)) + len(facts).to_bytes(4, "big")
-    return StoredRecord(session.generation, head + facts + tokens)
+    sealed = head + facts + tokens
+    if len(sealed) > MOST_OCTETS:
+        raise SessionTooLarge(len(sealed))
+    return StoredRecord(session.generation, sealed)
 
 
 def open_facts(ring: KeyRing, lookup: LookupId, record: StoredRecord) -> Facts:
@@ -52,7 +72,7 @@ def open_session(
 
 
 def _split(sealed: bytes) -> tuple[bytes, bytes]:
-    if len(sealed) < _HEAD_OCTETS or sealed[0] != FORMAT:
+    if not _HEAD_OCTETS <= len(sealed) <= MOST_OCTETS or sealed[0] != FORMAT:
         raise CannotOpen
     end = _HEAD_OCTETS + int.from_bytes(sealed[1:_HEAD_OCTETS], "big")
     return sealed[_HEAD_OCTETS:end], sealed[end:]

@@ -156,7 +156,7 @@ class Sessions:
             await self.end_others_in_browser(used.facts.browser, used, NOBODY, spare_parallel=False)
 
     async def create(self, facts: Facts, tokens: Tokens) -> Session:
-        """Store a new session under a new handle (D1)."""
+        """Store a new session under a new handle (D1); raises `SessionTooLarge`."""
         handle = self.ring.new_handle()
         session = Session(handle, self.ring.lookup(handle), 1, facts, tokens)
         now = self.clock.now()
@@ -174,7 +174,10 @@ class Sessions:
     async def write(
         self, session: Session, *, facts: Facts | None = None, tokens: Tokens | None = None
     ) -> Session | None:
-        """Replace facts or tokens at the generation read; None when the world has moved on."""
+        """Replace facts or tokens at the generation read; None when the world has moved on.
+
+        Raises `SessionTooLarge`; the session is then as it was.
+        """
         newer = replace(
             session,
             generation=session.generation + 1,

@@ -36,7 +36,7 @@ class Connection:
         """Break the connection off; False when the server has no way to."""
         if self._cut is not None:
             self._cut()
-        return self._cut is not None
+        return self._cut is not None or self.gone
 
     def switch(self, fields: Fields) -> Wire:
         """Answer the request under way with 101 and these fields; its socket is HTTP no more.
@@ -56,5 +56,7 @@ class Connection:
     def lost(self) -> None:
         """The server says: the connection is gone."""
         self.gone = True
-        for on_loss in tuple(self._on_loss):
+        self._cut = self._switch = None  # they lead to the server's side, and that to us (F17)
+        watchers, self._on_loss = self._on_loss, set()
+        for on_loss in watchers:
             on_loss()

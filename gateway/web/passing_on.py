@@ -5,11 +5,11 @@
 
 from dataclasses import dataclass, field
 
-from gateway.edge import rewrite
+from gateway.edge import outgoing, rewrite
 from gateway.edge.cookies import read_cookie
 from gateway.edge.csrf import Guard, refuse_cross_site
 from gateway.edge.messages import BrowserRequest, Fields, Reply
-from gateway.edge.rewrite import Prepared
+from gateway.edge.outgoing import Prepared, PreparedFields
 from gateway.edge.routes import Access, Route, RouteTable, TokenKind, check_scopes
 from gateway.edge.target import Target
 from gateway.errors import Code, GatewayError, Refused, Unavailable
@@ -29,6 +29,14 @@ class SessionRefused(Refused):
     def __init__(self, refusal: Refused, facts: Facts) -> None:
         super().__init__(refusal.code, refusal.detail, note=refusal.note)
         self.facts = facts
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What of a passage follows without the request's target."""
+
+    cookie: str | None = field(repr=False)
+    fields: PreparedFields
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +65,29 @@ class PassingOn:
         """Return what follows from the request and the configuration alone.
 
         A cross-site request is refused before any cookie is read. Raises what `refuse_tokens`,
-        `refuse_cross_site`, `read_cookie` and `rewrite.prepare` raise.
+        `refuse_cross_site`, `read_cookie`, `prepare_fields` and `upstream_target` raise.
         """
-        rewrite.refuse_tokens(request, target)
+        outgoing.refuse_tokens(request, target)
+        entry: _Entry | None = request.known_of_fields.get((route.path, guard))
+        if entry is None:
+            entry = self._enter(request, route, guard, caller)
+            request.known_of_fields[route.path, guard] = entry
+        prepared = entry.fields.to(outgoing.upstream_target(route, target))
+        return Passage(route, entry.cookie, prepared)
+
+    def _enter(self, request: BrowserRequest, route: Route, guard: Guard, caller: Caller) -> _Entry:
         cookie = None
         if route.access is not Access.PUBLIC:
             refuse_cross_site(request, self._site.origin, guard)
             cookie = read_cookie(request, self._site.cookies.session_name)
-        prepared = rewrite.prepare(
+        fields = outgoing.prepare_fields(
             request,
-            target,
             route,
             address=caller.address,
             policy=self._site.forwarded,
             origin=self._site.origin,
         )
-        return Passage(route, cookie, prepared)
+        return _Entry(cookie, fields)
 
     async def session(self, passage: Passage) -> Session | None:
         """Return the request's session, as far as the route wants one.
@@ -96,7 +111,7 @@ class PassingOn:
         """
         if session is None:
             return None
-        to = passage.prepared.to
+        to = passage.prepared.fields.leads_to
         try:
             check_scopes(to, session.tokens.scopes)
             if to.token is TokenKind.NONE:
@@ -146,4 +161,4 @@ def _complete_lines(fields: Fields) -> bytes | None:
     names = [name for name, _ in fields]
     if names.count(b"date") > 1 or names.count(b"content-length") != 1:
         return None
-    return rewrite.lines_of(fields)
+    return outgoing.lines_of(fields)

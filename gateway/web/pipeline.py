@@ -180,11 +180,11 @@ class Pipeline:
 
     def caller(self, request: BrowserRequest) -> Caller:
         """Say who is asking: address by the trusted proxies' word only (N1), id by L14."""
-        known: tuple[str, str, str] | None = request.known.get(_CLIENT)
+        known: tuple[str, str, str] | None = request.known_of_fields.get(_CLIENT)
         if known is None:
             agent = request.only(b"user-agent") or b""
             trusted = self._site.forwarded.trusts(request.peer)
-            known = request.known[_CLIENT] = (
+            known = request.known_of_fields[_CLIENT] = (
                 request_id(request, trusted, ""),
                 client_address(request, self._site.forwarded),
                 agent[:256].decode("ascii", "replace"),

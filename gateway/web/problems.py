@@ -74,6 +74,9 @@ PROBLEMS: dict[Code, Problem] = {
     ),
     Code.SESSION_ENDED: Problem(401, "The session has ended", _LOG_IN),
     Code.SESSION_NOT_FOUND: Problem(404, "You have no such session"),
+    Code.SESSION_TOO_LARGE: Problem(
+        502, "The identity provider's answer is more than a session can hold", _OPERATOR
+    ),
     Code.LOGIN_NAVIGATION_ONLY: Problem(
         403, "A login starts by opening its page", "Navigate to it instead of fetching it."
     ),

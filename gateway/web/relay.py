@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from time import perf_counter
+from typing import TypeVar
 
 from starlette.types import Receive, Scope, Send
 
@@ -23,6 +24,8 @@ Observe = Callable[[int, float], None]
 
 
 _PEERS = 2  # from whom the same octets are remembered at a time
+
+_Key = TypeVar("_Key")
 
 
 class ClientGone(Exception):
@@ -106,9 +109,8 @@ def request_of(scope: Scope) -> BrowserRequest:
     kept: dict[tuple[str, bool], BrowserRequest] = scope.get("gateway.same_octets", {})
     request = kept.get((peer, over_tls))
     if request is None:
-        if len(kept) >= _PEERS:
-            kept.clear()
-        request = kept[peer, over_tls] = _read(scope, peer, over_tls=over_tls)
+        request = _read(scope, peer, over_tls=over_tls)
+        _keep(kept, (peer, over_tls), request)
     return request
 
 
@@ -118,8 +120,21 @@ def _read(scope: Scope, peer: str, *, over_tls: bool) -> BrowserRequest:
         raw = scope.get("raw_path") or scope["path"].encode()
         if scope.get("query_string"):
             raw = raw + b"?" + scope["query_string"]
+    kept: dict[tuple[str, bool, str], BrowserRequest] = scope.get("gateway.same_fields", {})
+    key = (peer, over_tls, scope["method"])
+    beside = kept.get(key)
+    if beside is not None:
+        return beside.at(raw)
     # Names are in lower case, as ASGI demands of a server.
-    return BrowserRequest(scope["method"], raw, tuple(scope["headers"]), peer, over_tls)
+    request = BrowserRequest(scope["method"], raw, tuple(scope["headers"]), peer, over_tls)
+    _keep(kept, key, request)
+    return request
+
+
+def _keep(kept: dict[_Key, BrowserRequest], key: _Key, request: BrowserRequest) -> None:
+    if len(kept) >= _PEERS:
+        kept.clear()
+    kept[key] = request
 
 
 def _has_body(request: BrowserRequest) -> bool:

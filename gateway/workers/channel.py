@@ -26,15 +26,15 @@ class Channel:
         return cls(*await asyncio.open_unix_connection(sock=end, limit=_LONGEST))
 
     async def receive(self) -> Message | None:
-        """Return the next message; None when the other process is gone."""
+        """Return the next message; None when the other process is gone, or out of its mind."""
         try:
             line = await self._reader.readline()
-        except (OSError, ValueError):
+            if not line.endswith(b"\n"):  # it ended in the middle of a message
+                return None
+            message = json.loads(line)
+        except (OSError, ValueError, RecursionError):
             return None
-        if not line.endswith(b"\n"):  # it ended in the middle of a message
-            return None
-        message: Message = json.loads(line)
-        return message
+        return message if isinstance(message, dict) else None
 
     def send(self, **members: object) -> None:
         """Send a message; to a process that is gone it gets lost."""

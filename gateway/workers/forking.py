@@ -28,6 +28,7 @@ def fork(body: Callable[[], int], keep: Collection[int]) -> int:
     """
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
+    gc.collect()  # the child would carry the garbage for ever
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         child = os.fork()

@@ -29,7 +29,7 @@ MADE_ONLY_IN: dict[str, set[str]] = {
     "PublicOrigin": {"edge/host.py", "config/network.py"},  # a stand-in, when it is a mistake
     "SafeReturnTo": {"edge/return_to.py"},
     "Endpoint": {"edge/routes.py"},
-    "UpstreamRequest": {"edge/rewrite.py"},
+    "UpstreamRequest": {"edge/outgoing.py"},
     "AuthorizationCode": {"oidc/callback.py"},
     "AuthorizationCodeValue": {"oidc/callback.py"},
     "Metadata": {"oidc/metadata.py", "config/providers.py"},  # published, or configured

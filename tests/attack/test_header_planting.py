@@ -140,7 +140,7 @@ async def test_an_odd_trace_id_is_replaced_l14(name: str, value: str) -> None:
         ("refresh", "0;url=https://evil.example"),
     ],
 )
-async def test_an_api_cannot_speak_for_the_origin_l12_l13(name: str, value: str) -> None:
+async def test_an_api_cannot_speak_for_the_origin_l12_l13_f24(name: str, value: str) -> None:
     world = World()
     browser = await world.logged_in()
     world.api.fields = ((name.encode(), value.encode()), (b"x-other", b"kept"))

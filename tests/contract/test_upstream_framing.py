@@ -1,7 +1,7 @@
 """Malformed framing on real connections: the answer is refused, and the next request is right.
 
-The whole table of what is malformed is in `tests/unit/adapters/test_answer_reader.py`; here is one
-of each kind, on connections that stay open as those of a hostile server would (F20, F21).
+The whole table of what is malformed is in `tests/support/answer_cases.py`; here is one of each
+kind, on connections that were in use before (F20, F21).
 """
 
 import asyncio

@@ -169,6 +169,9 @@ async def test_a_101_to_something_else_is_no_upgrade_p2(
         await upstream.upgrade(asking(server))
     assert failure.value.code is Code.UPSTREAM_PROTOCOL
     await nothing_is_left(upstream)
+    server.answer = OK
+    assert (await answered(upstream, request(server)))[2] == b"ok"
+    assert server.connections == 2  # nothing on the first was HTTP for sure
 
 
 async def nothing_is_left(upstream: Http1Upstream) -> None:

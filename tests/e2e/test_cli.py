@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,26 @@ def test_run_refuses_to_start_on_a_bad_file_and_says_so(tmp_path: Path) -> None:
     done = ask("run", "-c", written(tmp_path, GOOD), GATEWAY_KEY="short")
     assert done.returncode == 1
     assert "Not started" in done.stderr
+
+
+def test_the_command_loads_nothing_from_where_it_is_called(tmp_path: Path) -> None:
+    """It starts another program on its way, and such a program would look there first."""
+    folder = tmp_path / "hostile"
+    folder.mkdir()
+    witness = tmp_path / "loaded"
+    for name in ("ssl", "structlog", "redis", "gateway"):
+        (folder / f"{name}.py").write_text(f"open({str(witness)!r}, 'w').close()\n")
+    done = subprocess.run(  # noqa: S603  our own program
+        [str(Path(sys.executable).with_name("gateway")), "run", "-c", written(tmp_path, "[")],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "has to be corrected first" in done.stderr
+    assert not witness.exists()
 
 
 def test_run_says_where_it_listens_and_that_the_store_does_not_answer_yet(tmp_path: Path) -> None:

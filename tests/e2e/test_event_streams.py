@@ -182,7 +182,9 @@ async def test_five_hundred_streams_at_once(gateway: OpenGateway, upstream: Upst
         async with asyncio.timeout(20):
             for _ in range(MANY):
                 await heard.acquire()
-    assert gateway.resident() - before < MANY * 100 * 1024
+    each = (gateway.resident() - before) / MANY
+    print(f"octets per idle event stream: {each:.0f}")  # noqa: T201  worth knowing when it fails
+    assert each < 22_000
     done.set()
     await asyncio.gather(*tasks)
     await upstream.until_open(0)

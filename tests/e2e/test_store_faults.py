@@ -407,7 +407,7 @@ async def test_f18_nobody_ever_gets_another_session_when_callers_leave(
 ) -> None:
     """CVE-2023-28858: a cancelled command left its reply for the next user of the connection."""
     dice = random.Random(18)  # noqa: S311 - repeatable, not secret
-    settings = dataclasses.replace(patient(proxy.port), max_connections=8)
+    settings = dataclasses.replace(patient(proxy.port), max_connections=100)
     store = RedisStore(settings)
     lookups = [LookupId(f"session {i}") for i in range(40)]
     expected = {lookup: StoredRecord(1, lookup.encode() * 50) for lookup in lookups}
@@ -420,7 +420,7 @@ async def test_f18_nobody_ever_gets_another_session_when_callers_leave(
     async def visit(lookup: LookupId) -> None:
         nonlocal left, stayed
         try:
-            async with asyncio.timeout(dice.uniform(0.001, 0.3)):
+            async with asyncio.timeout(dice.uniform(0.001, 0.2)):
                 choice = dice.randrange(3)
                 if choice == 0:
                     assert await store.read(lookup) == expected[lookup]
@@ -434,11 +434,11 @@ async def test_f18_nobody_ever_gets_another_session_when_callers_leave(
             left += 1
 
     proxy.latency = 0.1
-    for _ in range(25):
-        await asyncio.gather(*(visit(dice.choice(lookups)) for _ in range(16)))
+    for _ in range(25):  # 5,000 visits; half of them end before the answer comes, some with it
+        await asyncio.gather(*(visit(dice.choice(lookups)) for _ in range(200)))
     proxy.heal()
-    assert left > 50
-    assert stayed > 50
+    assert left > 500
+    assert stayed > 500
     for lookup in lookups:
         assert await store.read(lookup) == expected[lookup]
     await store.aclose()

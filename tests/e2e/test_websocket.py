@@ -14,6 +14,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
+from tests.support import frames
 from tests.support.open_gateway import OpenGateway, open_gateway
 from tests.support.processes import free_port
 
@@ -39,7 +40,10 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, upstream_port: int) -> Ite
 
 
 class Upstream:
-    """A server: `/echo` sends back, `/silent` keeps what it gets, `/flood` never stops."""
+    """A server: `/echo` sends back, `/silent` keeps what it gets, `/flood` never stops.
+
+    `/close/CODE` closes as it should be done, `/raw/CODE` with whatever code.
+    """
 
     def __init__(self) -> None:
         self.connections: list[ServerConnection] = []
@@ -56,6 +60,9 @@ class Upstream:
         try:
             if request.path.startswith("/close/"):
                 await connection.close(int(request.path.removeprefix("/close/")), "as asked")
+            if request.path.startswith("/raw/"):
+                code = int(request.path.removeprefix("/raw/"))
+                connection.transport.write(frames.close(code, masked=False))
             if request.path == "/flood":
                 while True:
                     await connection.send(b"x" * 65536)
@@ -188,6 +195,29 @@ async def test_a_subprotocol_is_chosen_and_compression_is_not_p5(
     assert upstream.heads[0]["Origin"] == gateway.origin
 
 
+async def test_no_subprotocol_is_chosen_where_the_upstream_chooses_none_p5(
+    gateway: OpenGateway, upstream_port: int
+) -> None:
+    offered = [Subprotocol("v1.chat"), Subprotocol("v2.chat")]
+    async with serving(upstream_port) as upstream:
+        async with opening(gateway, subprotocols=offered) as client:
+            assert client.subprotocol is None
+        assert upstream.heads[0]["Sec-WebSocket-Protocol"] == "v1.chat, v2.chat"
+
+
+async def test_a_subprotocol_that_was_not_offered_is_a_502_p5(
+    gateway: OpenGateway, upstream_port: int
+) -> None:
+    def another(connection: ServerConnection, request: Any, response: Any) -> None:
+        response.headers["Sec-WebSocket-Protocol"] = "other"
+
+    async with serving(upstream_port, process_response=another):
+        with pytest.raises(InvalidStatus) as caught:
+            async with opening(gateway, subprotocols=[Subprotocol("v1.chat")]):
+                pass
+    assert caught.value.response.status_code == 502
+
+
 @pytest.mark.parametrize("origin", [None, "null", "http://localhost", "https://evil.example"])
 async def test_another_origin_is_refused_and_the_upstream_hears_nothing_p1(
     gateway: OpenGateway, upstream: Upstream, origin: str | None
@@ -246,6 +276,44 @@ async def test_close_codes_pass_both_ways_p6(
         await upstream.ended()
 
 
+async def test_a_close_without_a_code_has_none_at_the_other_end_either_p6(
+    gateway: OpenGateway, upstream: Upstream
+) -> None:
+    async with opening(gateway) as client:
+        client.transport.write(frames.close())
+        assert await upstream.ended() == (1005, "")
+        assert (await close_of(client))[0] == 1005
+    async with opening(gateway) as client:
+        await client.send("hello")
+        await client.recv()
+        upstream.connections[-1].transport.write(frames.close(masked=False))
+        assert await close_of(client) == (1005, "")
+        assert (await upstream.ended())[0] == 1005
+
+
+NOT_TO_BE_SENT = [0, 999, 1004, 1005, 1006, 1015, 2999, 5000, 65535]  # RFC 6455 section 7.4
+
+
+async def test_a_close_code_that_nobody_may_send_reaches_nobody_p6(
+    gateway: OpenGateway, upstream: Upstream
+) -> None:
+    async def from_upstream(code: int) -> object:
+        async with opening(gateway, f"/ws/raw/{code}") as client:
+            return await close_of(client)
+
+    async def from_client(code: int) -> object:
+        async with opening(gateway) as client:
+            client.transport.write(frames.close(code))
+            return await close_of(client)
+
+    found = await asyncio.gather(*map(from_upstream, NOT_TO_BE_SENT))
+    assert set(found) == {(1011, "websocket.violation")}
+    assert {(await upstream.ended())[0] for _ in found} == {1002}
+    found = await asyncio.gather(*map(from_client, NOT_TO_BE_SENT))
+    assert set(found) == {(1002, "websocket.violation")}
+    assert {(await upstream.ended())[0] for _ in found} == {1001}
+
+
 async def test_an_upstream_that_dies_is_noticed_within_two_seconds_f29(
     gateway: OpenGateway, upstream: Upstream
 ) -> None:
@@ -277,6 +345,31 @@ async def test_a_message_above_the_limit_is_1009_p6(
         assert (await close_of(client))[0] == 1009
         assert await upstream.ended() == (1001, "websocket.too_big")
         assert upstream.got == []
+
+
+async def test_the_limit_holds_for_a_message_over_all_its_fragments_p6(
+    gateway: OpenGateway, upstream: Upstream
+) -> None:
+    async with opening(gateway) as client:
+        with contextlib.suppress(ConnectionClosed):
+            await client.send(bytes([number]) * 200_000 for number in range(6))
+        assert (await close_of(client))[0] == 1009
+        assert (await upstream.ended())[0] == 1001
+        assert upstream.got == []
+
+
+async def test_a_message_of_the_upstream_above_the_limit_reaches_no_browser_p6(
+    gateway: OpenGateway, upstream: Upstream
+) -> None:
+    async with opening(gateway) as client:
+        await client.send("hello")
+        await client.recv()
+        with contextlib.suppress(ConnectionClosed):
+            await upstream.connections[0].send(b"x" * (2 * MEBIBYTE))
+        with pytest.raises(ConnectionClosed):
+            await client.recv()
+        assert await close_of(client) == (1011, "websocket.too_big")
+        assert (await upstream.ended())[0] == 1009
 
 
 async def test_a_masked_frame_of_the_upstream_is_a_violation(

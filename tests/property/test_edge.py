@@ -9,7 +9,7 @@ from ipaddress import ip_address, ip_network
 from itertools import pairwise
 from urllib.parse import unquote, urljoin, urlsplit
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.edge.cookies import LOGIN_COOKIE, SESSION_COOKIE, read_cookie
@@ -18,16 +18,18 @@ from gateway.edge.forwarded import UNKNOWN, ForwardedPolicy, client_address
 from gateway.edge.headers import request_fields, response_fields
 from gateway.edge.host import PublicOrigin, require_our_host
 from gateway.edge.messages import BrowserRequest, Fields
+from gateway.edge.outgoing import outgoing, refuse_tokens, upstream_target
 from gateway.edge.return_to import check_return_to
-from gateway.edge.rewrite import outgoing, public_location, refuse_tokens, upstream_target
+from gateway.edge.rewrite import public_location
 from gateway.edge.routes import Access, Route, RouteTable, TokenKind, ToUpstream
 from gateway.edge.target import parse_target
 from gateway.edge.trace import request_id
 from gateway.edge.upstream_group import UpstreamGroup
 from gateway.errors import Refused, Unavailable
 from gateway.secret import AccessToken
+from tests.support.examples import examples
 
-EXAMPLES = settings(max_examples=200, deadline=None)
+EXAMPLES = examples(200)
 
 ORIGIN = PublicOrigin("https", "app.example.com", 443)
 OURS = b"app.example.com"
@@ -157,7 +159,7 @@ def test_whatever_reaches_an_upstream_stays_under_its_base_for_a_careless_reader
 
 
 @given(requests())
-@settings(EXAMPLES, max_examples=400)
+@examples(400)
 def test_no_octets_make_the_edge_stumble(request: BrowserRequest) -> None:
     checks: tuple[Callable[[], object], ...] = (
         lambda: require_our_host(request, ORIGIN, frozenset()),

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Code, Refused
 from gateway.server.listening import Listener, server_for
 from gateway.server.protocol import MOST_QUEUED
 from gateway.settings import Limits
+from tests.support.examples import examples
 from tests.support.memory_transport import MemoryTransport
 from tests.support.strict_http import Answer, Request, Unfinished, read_answers, read_requests
 
@@ -200,7 +201,7 @@ def test_the_corpus_is_there() -> None:
     assert len(CORPUS) > 50
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(
     st.lists(st.sampled_from(sorted(CORPUS)), min_size=1, max_size=3),
     st.lists(damage, max_size=4),
@@ -214,13 +215,13 @@ def test_whatever_is_sent_is_read_strictly_and_answered_in_http(
     check(octets, split(octets, places), reads=reads)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.binary(max_size=200), st.lists(where, max_size=4))
 def test_noise_is_refused_and_reaches_nobody(octets: bytes, places: list[float]) -> None:
     check(octets, split(octets, places), reads=True)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     st.lists(st.sampled_from(sorted(CORPUS)), min_size=1, max_size=2),
     st.lists(damage, max_size=3),

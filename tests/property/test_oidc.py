@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote_plus, unquote_plus, urlsplit
 
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 
 from gateway.adapters.jose import JoserfcJose
@@ -30,6 +30,7 @@ from gateway.oidc.metadata import Metadata, discovery_url, read_metadata
 from gateway.oidc.parameters import UnreadableParameter, read_parameters, with_parameters
 from gateway.oidc.token_endpoint import MAX_LIFETIME, MAX_TOKEN, Grant, read_grant, refresh_grant
 from gateway.secret import AccessToken, ClientSecret, Nonce, RefreshToken
+from tests.support.examples import examples
 from tests.unit.oidc.examples import (
     ATTEMPT,
     CLIENT,
@@ -42,9 +43,8 @@ from tests.unit.oidc.examples import (
 )
 
 # The same examples each time, and no opinion on how fast the machine is.
-EXAMPLES = settings(
-    max_examples=100,
-    deadline=None,
+EXAMPLES = examples(
+    100,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

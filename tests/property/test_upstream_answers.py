@@ -1,20 +1,21 @@
 """What holds of every answer an upstream could send, malicious ones included.
 
-The corpus holds an answer for each rule; Hypothesis cuts it into packets, splices and bends
-it. Findings become examples, and are replayed for ever.
+Its corpus holds an answer for each rule; Hypothesis cuts it into packets, splices and bends it.
+Findings become examples, and are replayed for ever.
 """
 
 from dataclasses import dataclass
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.adapters.http1_upstream.answer_reader import AnswerReader
 from gateway.edge.answer_framing import MalformedAnswer
 from gateway.edge.messages import Fields
+from tests.support.examples import examples
 from tests.support.wild_answers import CORPUS, answers
 
-EXAMPLES = settings(max_examples=400, deadline=None)
+EXAMPLES = examples(400)
 
 
 @st.composite

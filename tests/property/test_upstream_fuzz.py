@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 import uvloop
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.adapters.http1_upstream.client import Http1Upstream
@@ -14,11 +14,12 @@ from gateway.edge.messages import Body, UpstreamRequest
 from gateway.edge.upstream_group import PoolLimits, Timeouts, UpstreamGroup
 from gateway.errors import Code, Unavailable
 from gateway.ports import Upgraded
+from tests.support.examples import examples
 from tests.support.raw_upstream import OK, RawUpstream, raw_upstream
 from tests.support.upstream_calls import GROUP, answered, of, pieces, request
 from tests.support.wild_answers import answers
 
-EXAMPLES = settings(max_examples=150, deadline=None)
+EXAMPLES = examples(150)
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import yaml
 
 from tests.support.http_answer import read_all
-from tests.support.processes import Program, free_port, gateway_command, running
+from tests.support.processes import Program, free_port, running
 from tests.support.world import CLIENT_SECRET, RING_KEY
 
 
@@ -52,24 +53,43 @@ class OpenGateway:
         """The most octets of memory they have held, each at its own worst moment."""
         return self._memory("VmHWM")
 
+    def open_files(self) -> int:
+        """How many files and sockets the gateway and its workers have open."""
+        return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in self._processes())
+
     def _memory(self, name: str) -> int:
+        return sum(_octets(pid, name) for pid in self._processes())
+
+    def workers(self) -> list[int]:
+        """The process ids of its workers."""
         mine = self.program.process.pid
-        workers = Path(f"/proc/{mine}/task/{mine}/children").read_text().split()
-        return sum(_octets(pid, name) for pid in (str(mine), *workers))
+        children = Path(f"/proc/{mine}/task/{mine}/children").read_text().split()
+        return [int(child) for child in children if _is_a_gateway(int(child))]
+
+    def _processes(self) -> tuple[int, ...]:
+        return (self.program.process.pid, *self.workers())
 
 
-def _octets(pid: str, name: str) -> int:
-    """What the system says of a process; 0 for another program, such as the gateway's store."""
-    if b"-m\0gateway" not in Path(f"/proc/{pid}/cmdline").read_bytes():
-        return 0
+def _octets(pid: int, name: str) -> int:
+    """What the system says of a process."""
     status = Path(f"/proc/{pid}/status").read_text()
     (line,) = [line for line in status.splitlines() if line.startswith(f"{name}:")]
     return int(line.split()[1]) * 1024
 
 
+def _is_a_gateway(pid: int) -> bool:
+    """Not so the gateway's store."""
+    return b"gateway\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
 @contextlib.contextmanager
 def open_gateway(
-    folder: Path, routes: dict[str, dict[str, Any]], *, workers: int | str = 1, **more: Any
+    folder: Path,
+    routes: dict[str, dict[str, Any]],
+    *,
+    workers: int | str = 1,
+    module: str = "gateway",
+    **more: Any,
 ) -> Iterator[OpenGateway]:
     """Run a gateway whose routes are public: path and what else is said about each."""
     port, admin = free_port(), free_port()
@@ -95,7 +115,7 @@ def open_gateway(
     file = folder / "gateway.yaml"
     file.write_text(yaml.safe_dump(settings))
     environ = {"RING_KEY": RING_KEY, "CLIENT_SECRET": CLIENT_SECRET}
-    command = gateway_command("run", "-c", str(file))
+    command = [sys.executable, "-m", module, "run", "-c", str(file)]
     with running(command, folder / "log", environ) as program:
         program.wait_until_answering(f"http://127.0.0.1:{admin}/readyz")
         program.wait_for("listening on")

@@ -17,7 +17,9 @@ _REQUEST_LINE = re.compile(
 _STATUS_LINE = re.compile(rb"HTTP/1\.1 ([1-5][0-9]{2}) ([\t -~\x80-\xff]*)\r\n")
 _FIELD_LINE = re.compile(rb"(%b):[ \t]*([\t -~\x80-\xff]*)\r\n" % _TOKEN)
 _QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
-_EXTENSION = rb"(?:[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?)*" % (_TOKEN, _TOKEN, _QUOTED)
+# Section 7.1.1: a name is a token, a value a token or a string. llhttp takes empty ones; nobody is
+# told of them, and the chunk ends where it ends.
+_EXTENSION = rb"(?:[ \t]*;[ \t]*(?:%b)?(?:[ \t]*=[ \t]*(?:%b|%b)?)?)*" % (_TOKEN, _TOKEN, _QUOTED)
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]+)%b\r\n" % _EXTENSION)
 
 Fields = tuple[tuple[bytes, bytes], ...]

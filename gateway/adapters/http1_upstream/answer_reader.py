@@ -122,6 +122,10 @@ class AnswerReader:
             raise MalformedAnswer("broken off")
         self.complete = True
 
+    def forget_parser(self) -> None:
+        """Nothing more is read: free the parser, which knows us by our methods."""
+        self._parser = None
+
     def _read_head(self, octets: bytes) -> bytes:
         """Return what lies behind the head, or nothing when more of it has to come."""
         before = len(self._raw)
@@ -151,10 +155,15 @@ class AnswerReader:
         self._raw = b""
         self._judge_head(parser.get_status_code(), is_http_1_0=is_http_1_0)
         if self._heads is not None and self._left >= 0 and not (before or self._interim):
-            head = AnswerHead(self.status, self.fields, self._left, self.persistent)
-            self.known = head.known
-            self._heads.keep(raw[: end + 4], head)
+            self._keep(raw[: end + 4], self._heads)
         return raw[end + 4 :]
+
+    def _keep(self, octets: bytes, heads: AnswerHeads) -> None:
+        if heads.is_worth_keeping(octets, self.fields):
+            known = self.known
+            heads.keep(
+                octets, AnswerHead(self.status, self.fields, self._left, self.persistent, known)
+            )
 
     def _read_again(self, octets: bytes, heads: AnswerHeads) -> bytes | None:
         """Read a head that has come before, octet by octet; None if it has not."""

@@ -134,7 +134,7 @@ class Exchange:
                     self._read_on()
                 return octets
             if self.failure is not None:
-                raise self.failure
+                raise self.take_failure()
             if self._is_over:
                 raise StopAsyncIteration
             self._wanted = self._loop.create_future()
@@ -142,6 +142,16 @@ class Exchange:
                 await self._wanted
             finally:
                 self._wanted = None
+
+    def take_failure(self) -> Exception:
+        """Return the failure, to be raised once.
+
+        It is not kept: raised, it remembers the frames it went through, and they remember us. Such
+        a circle is freed by the garbage collector only, which seldom comes (F17).
+        """
+        told = Unavailable(Code.UPSTREAM_PROTOCOL, note="failed before")
+        failure, self.failure = self.failure, told
+        return failure or told
 
     async def aclose(self) -> None:
         """End the exchange; unless it is over, the connection goes with it (M14)."""
@@ -201,6 +211,7 @@ class Exchange:
         except Exception as failure:  # noqa: BLE001  the body's own, for whoever asked
             self._upload = None
             self._fail(failure, blame=False)
+            del self  # which keeps the failure, which remembers this frame (F17)
         else:
             self._upload = None
             self._all_sent()
@@ -267,6 +278,7 @@ class Exchange:
         self._is_over = True
         self.failure = failure
         self._stop_sending()
+        self._reader.forget_parser()
         self._connection.failed(blame=blame)
         self._wake()
 

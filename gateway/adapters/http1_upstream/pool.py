@@ -103,9 +103,12 @@ class Pool:
         finally:
             timer.cancel()
             self._line.pop(turn, None)
-        if isinstance(got, Unavailable):
+        if isinstance(got, Connection):
+            return got
+        try:
             raise got
-        return got
+        finally:
+            del got, turn  # what is raised remembers this frame: it must not find itself there
 
     async def aclose(self) -> None:
         """Close every connection, whatever is going on."""
@@ -193,6 +196,7 @@ class Pool:
             turn = next((turn for turn in self._line if not turn.done()), None)
             if turn is not None:
                 self._serve(turn, got)
+            del got, turn  # the failure remembers this frame
             self._open_more()
         elif self._closed:
             got.abort()

@@ -112,7 +112,7 @@ class Servers:
             exchange = Exchange(connection, self._times, until, to_head=to_head)
             await exchange.perform(octets, None)
         if exchange.failure is not None and not exchange.status:
-            raise exchange.failure
+            raise exchange.take_failure()
         return exchange
 
     async def _connected(self, until: float, *, fresh: bool) -> Connection:

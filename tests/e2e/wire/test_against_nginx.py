@@ -4,19 +4,11 @@ nginx has been attacked for twenty years; where the gateway forwards something e
 below says so, and why. Both run as their users run them, in front of one recording upstream.
 """
 
-import contextlib
-import shutil
-import socket
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 
-from tests.support.open_gateway import open_gateway
-from tests.support.processes import free_port, missing, running
-from tests.support.recording_upstream import Recording, fields_but, recording_upstream
-from tests.support.strict_http import Request
+from tests.support.nginx_pair import Pair, essence, nginx_pair
 
 pytestmark = pytest.mark.e2e
 
@@ -141,78 +133,10 @@ FIELDS: dict[str, tuple[str, list[tuple[bytes, bytes]]]] = {
 }
 
 
-@dataclass
-class Pair:
-    """The two proxies and the upstream behind both."""
-
-    gateway: int
-    nginx: int
-    upstream: Recording
-
-    def forwarded(self, port: int, octets: bytes) -> list[Request]:
-        """Send, wait until the proxy has nothing more to say, and return what arrived."""
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as link:
-            link.sendall(octets.replace(b"PORT", str(self.gateway).encode()))
-            link.settimeout(0.25)
-            with contextlib.suppress(OSError):
-                while link.recv(65536):
-                    pass
-        time.sleep(0.02)
-        return self.upstream.take()
-
-
-NGINX = """
-daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log crit;
-events {{ worker_connections 64; }}
-http {{
-  access_log off; keepalive_timeout 5;
-  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-  server {{
-    listen 127.0.0.1:{port};
-    location / {{
-      proxy_pass http://127.0.0.1:{upstream}; proxy_http_version 1.1;
-      proxy_set_header Host $http_host; proxy_request_buffering off;
-    }}
-  }}
-}}
-"""
-
-
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    binary = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
-    if binary is None:
-        missing("nginx", "apt-get install nginx")
-    assert binary is not None
-    folder = tmp_path_factory.mktemp("pair")
-    with recording_upstream() as upstream, contextlib.ExitStack() as stack:
-        port = free_port()
-        file = folder / "nginx.conf"
-        file.write_text(NGINX.format(folder=folder, port=port, upstream=upstream.port))
-        nginx = [binary, "-p", str(folder), "-c", str(file), "-e", str(folder / "error.log")]
-        stack.enter_context(running(nginx, folder / "nginx.log")).wait_until_answering(
-            f"http://127.0.0.1:{port}/"
-        )
-        route = {"upstream": f"http://127.0.0.1:{upstream.port}/"}
-        gateway = stack.enter_context(open_gateway(folder, {"/": route}, workers="auto"))
-        upstream.take()
-        yield Pair(gateway.port, port, upstream)
-
-
-# What each proxy says about itself or decides for its own connection to the upstream.
-THEIR_OWN = frozenset({
-    b"host", b"connection", b"content-length", b"transfer-encoding",
-    b"via", b"x-request-id", b"forwarded", b"x-forwarded-for", b"x-forwarded-proto",
-    b"x-forwarded-host",
-})  # fmt: skip
-
-
-def essence(requests: list[Request]) -> list[tuple[bytes, bytes, bytes, object]]:
-    return [
-        (request.method, request.target, request.body, fields_but(request, THEIR_OWN))
-        for request in requests
-    ]
+    with nginx_pair(tmp_path_factory.mktemp("pair")) as both:
+        yield both
 
 
 @pytest.mark.parametrize("name", INPUTS)

@@ -149,6 +149,7 @@ async def test_a_hidden_request_is_seen_by_nobody_f26(attack: str, split: int | 
     assert passed.pop() == ("GET", b"/public/next", b"")  # the other one's
     assert [request for request in strict if request in passed] == passed
     assert len(answers) <= len(strict) + 1  # at most the refusal of what nobody can read
+    assert answers[-1].closes  # and closed it is: `rest` has read to the end
 
 
 async def test_two_clients_who_attack_at_the_same_time_get_their_own_answers_f26() -> None:

@@ -90,7 +90,7 @@ def resident(program: Program) -> int:
 
 @pytest.mark.parametrize(
     ("octets", "most"),
-    [pytest.param(LIVE, 10_000, id="wire"), pytest.param(GET, 16_000, id="keep-alive")],
+    [pytest.param(LIVE, 4_000, id="wire"), pytest.param(GET, 8_000, id="keep-alive")],
 )
 def test_an_idle_connection_costs_little_memory(tmp_path: Path, octets: bytes, most: int) -> None:
     with (

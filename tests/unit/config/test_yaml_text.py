@@ -76,6 +76,8 @@ def test_an_empty_document_is_an_empty_mapping() -> None:
         "a: b\n---\nc: d",
         "a: \x01",
         "? {b: c}\n: d",
+        "a: " + "[" * 400,
+        "{a: " * 400,
     ],
 )
 def test_what_is_not_plain_yaml_is_one_error_about_the_whole(text: str) -> None:

@@ -5,14 +5,8 @@ import pytest
 from gateway.edge.forwarded import ForwardedPolicy
 from gateway.edge.host import PublicOrigin
 from gateway.edge.messages import BrowserRequest, Field, Fields, UpstreamRequest
-from gateway.edge.rewrite import (
-    MAX_PASSES,
-    outgoing,
-    public_location,
-    refuse_tokens,
-    returning,
-    upstream_target,
-)
+from gateway.edge.outgoing import MAX_PASSES, outgoing, refuse_tokens, upstream_target
+from gateway.edge.rewrite import public_location, returning
 from gateway.edge.routes import Access, Route, TokenKind, ToStatic, ToUpstream
 from gateway.edge.target import parse_target
 from gateway.edge.upstream_group import UpstreamGroup
@@ -273,6 +267,9 @@ def test_other_queries_are_the_applications_own(raw: bytes) -> None:
         (b"http://orders:9090/v1/7", None),
         (b"http://orders/v1/7", None),
         (b"https://orders:8080/v1/7", None),
+        (b"http://orders.:8080/admin", None),
+        (b"http://%6frders:8080/v1/7", None),
+        (b"//%6frders:8080/", None),
         (b"/", None),
         (b"/login", None),
         (b"/v11", None),

@@ -243,6 +243,7 @@ def test_the_chosen_subprotocol_is_echoed_as_it_was_chosen_p5() -> None:
         (*SWITCHED[:2], (b"sec-websocket-accept", b"AAAAAAAAAAAAAAAAAAAAAAAAAAA=")),
         (*SWITCHED, (b"sec-websocket-accept", ACCEPT)),
         (*SWITCHED, (b"sec-websocket-extensions", b"permessage-deflate")),
+        (*SWITCHED, (b"sec-websocket-extensions", b"")),
         (*SWITCHED, (b"sec-websocket-protocol", b"other")),
         (*SWITCHED, (b"sec-websocket-protocol", b"Chat")),
         (*SWITCHED, (b"sec-websocket-protocol", b"chat, v2.chat")),

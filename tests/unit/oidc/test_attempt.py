@@ -73,6 +73,7 @@ def test_the_unspoilt_text_of_the_next_test_is_an_attempt() -> None:
         spoilt(0, "1"),
         spoilt(0, None),
         spoilt(1, 7),
+        spoilt(1, "\ud800"),  # half a character, which nobody could have sealed
         spoilt(2, None),
         spoilt(3, ["/"]),
         spoilt(4, "1800000000"),

@@ -52,6 +52,18 @@ def test_a_changed_cookie_names_no_session_b13(position: int) -> None:
     assert one.read_handle(changed) is None
 
 
+@pytest.mark.parametrize("more", ["=", "==", "!", "é", " ", "\n", ".", "A", "~~~~"])
+def test_a_cookie_has_one_spelling_b13(more: str) -> None:
+    one = ring("a")
+    cookie = one.cookie_value(HANDLE)
+    handle, _, signature = cookie.partition(".")
+    for other in (cookie + more, more + cookie, handle + "." + more + signature):
+        assert one.read_handle(other) is None
+    last = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    spellings = {cookie[:-1] + letter for letter in last}
+    assert [other for other in spellings if one.read_handle(other)] == [cookie]
+
+
 @pytest.mark.parametrize("cookie", ["", ".", "a.b", "é.ü", b64(bytes(32)), b64(bytes(31)) + ".x"])
 def test_an_unsigned_cookie_names_no_session_d2(cookie: str) -> None:
     assert ring("a").read_handle(cookie) is None

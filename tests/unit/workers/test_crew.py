@@ -17,6 +17,7 @@ from tests.support.small_workers import (
     generation_of,
     hired,
     raises,
+    raves,
     retires,
     serves,
     silent,
@@ -61,6 +62,13 @@ async def test_a_worker_that_does_not_start_says_why(body: Body, why: str) -> No
     assert await worker.started == why
     assert await worker.ended > 0
     assert not worker.has_started
+
+
+async def test_a_worker_that_writes_what_is_no_message_is_let_go() -> None:
+    worker = await hired(raves)
+    assert await worker.started == ""
+    async with asyncio.timeout(PATIENCE):
+        assert await worker.ended == 0
 
 
 async def test_a_generation_tells_of_every_seat_that_did_not_start(crew: list[Generation]) -> None:

@@ -1,0 +1,55 @@
+"""A session has a greatest size, and what a provider sends can be too much for it (F37).
+
+Tokens, scopes and user claims have limits of their own, so it takes a provider that fills all of
+them, and with letters that take six octets each.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from joserfc import jws
+
+from tests.support.provider import KEY
+from tests.support.world import World
+
+LONG = {"access_token": "a" * 16_384, "refresh_token": "r" * 16_384}
+
+
+def world_of_a_generous_provider(**claims: str) -> World:
+    world = World()
+    provider: Any = world.provider
+    long: Callable[[Any], Any] = lambda answer: {**answer, **LONG}  # noqa: E731  a switch of the fake
+    provider.change_token_answer = long
+    provider.sign = lambda issued: signed({**issued, **claims})
+    return world
+
+
+def signed(claims: dict[str, Any]) -> str:
+    """As `sign` does, but with letters as they are; a session needs thrice as much for them."""
+    payload = json.dumps(claims, ensure_ascii=False).encode()
+    return jws.serialize_compact(
+        {"alg": "RS256", "kid": KEY.kid}, payload, KEY, algorithms=["RS256"]
+    )
+
+
+async def test_long_tokens_and_claims_fit_into_a_session_f37() -> None:
+    world = world_of_a_generous_provider(acr="x" * 10_000)
+    browser = await world.logged_in()
+    assert (await browser.fetch("/api/x")).status == 200
+    record = world.store._data.live(world.lookup_of(browser))
+    assert record is not None
+    assert len(record.sealed) > 60_000
+
+
+async def test_a_login_that_brings_too_much_is_refused_and_audited_f37() -> None:
+    world = world_of_a_generous_provider(acr="é" * 5_800)
+    browser = world.browser()
+    landed = await browser.navigate("/bff/login")
+    assert landed.status == 502
+    assert "session.too_large" in landed.text
+    (line,) = world.audit("login.failed")
+    assert (line["code"], line["outcome"]) == ("session.too_large", "refused")
+    assert "aaa" not in world.audit_text.getvalue()
+    assert (await browser.fetch("/bff/session")).json()["authenticated"] is False
+    assert world.audit("login.succeeded") == []
