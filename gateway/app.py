@@ -3,20 +3,18 @@
 import asyncio
 import functools
 import logging
-import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TextIO
 
 from starlette.types import ASGIApp
 
-from gateway import __version__, server
-from gateway.adapters.audit_log import StructlogAudit, configure_logging
+from gateway import __version__, logs, server
 from gateway.adapters.http1_upstream.client import Http1Upstream
 from gateway.adapters.jose import JoserfcJose
-from gateway.adapters.metrics import CONTENT_TYPE, CountedAudit, Metrics
+from gateway.adapters.log_writer import LogWriter
+from gateway.adapters.metrics import CONTENT_TYPE, CountedAudit, Metrics, Sources
 from gateway.adapters.provider_http import ProviderHttp
 from gateway.adapters.redis_store import RedisStore, StoreSettings
 from gateway.adapters.system import SystemClock, SystemEntropy
@@ -42,7 +40,7 @@ from gateway.session.manager import Sessions
 from gateway.session.provider import Provider
 from gateway.session.refresh import Refresher
 from gateway.session.sealing import KeyRing
-from gateway.settings import LogFormat, Settings
+from gateway.settings import Settings
 from gateway.web.account import Account
 from gateway.web.admin import Admin, readiness
 from gateway.web.endpoints import Endpoints
@@ -105,12 +103,16 @@ class Gateway:
         await self.logout.aclose()
 
 
-def compose(settings: Settings, parts: Parts, *, announce: bool = True) -> Gateway:
-    """Put the gateway together over these parts.
+def compose(
+    settings: Settings, parts: Parts, sources: Sources | None = None, *, announce: bool = True
+) -> Gateway:
+    """Put the gateway together over these parts; `sources` are what adapters count for the metrics.
 
     `announce` writes into the audit log that the configuration is in force.
     """
-    metrics = Metrics(__version__, settings.dangers)
+    channels = OpenChannels()
+    sources = replace(sources or Sources(), channels=channels.count)
+    metrics = Metrics(__version__, settings.dangers, sources)
     audit = CountedAudit(parts.audit, metrics)
     site = _site(settings)
     routes = RouteTable(settings.routes, base=BASE)
@@ -127,7 +129,6 @@ def compose(settings: Settings, parts: Parts, *, announce: bool = True) -> Gatew
     account = Account(site, sessions, refresher, logout)
     login = Login(providers, sessions, settings.login, audit)
     live = LiveChannels(sessions, refresher)
-    channels = OpenChannels()
     endpoints = Endpoints(SigningIn(site, routes, login, sessions), account)
     pipeline = Pipeline(
         site=site,
@@ -200,18 +201,6 @@ def loaded(settings: Settings, by: str = "", generation: int = 1) -> AuditEvent:
     return AuditEvent(AuditName.CONFIGURATION_LOADED, Outcome.SUCCESS, by=by, note=note)
 
 
-def is_readable(settings: Settings) -> bool:
-    """Whether log lines are for a person at a terminal."""
-    return settings.log.format is LogFormat.CONSOLE
-
-
-def audit_log(settings: Settings, stream: TextIO, worker: int | None = None) -> AuditLog:
-    """Return the audit log of one process; `worker` is its number where there are several."""
-    ring = KeyRing(settings.keys, SystemEntropy())
-    readable = is_readable(settings)
-    return StructlogAudit(ring.audit_key, stream, readable=readable, worker=worker)
-
-
 @asynccontextmanager
 async def store_of(settings: Settings) -> AsyncGenerator[StoreSettings]:
     """Say where the store is; the embedded one runs for as long as this is open."""
@@ -230,7 +219,12 @@ async def store_of(settings: Settings) -> AsyncGenerator[StoreSettings]:
 
 @asynccontextmanager
 async def opened(
-    settings: Settings, store_settings: StoreSettings, audit: AuditLog, *, announce: bool = True
+    settings: Settings,
+    store_settings: StoreSettings,
+    lines: LogWriter,
+    worker: int | None = None,
+    *,
+    announce: bool = True,
 ) -> AsyncGenerator[Gateway]:
     """Open the real parts, put the gateway together, and close everything again."""
     async with AsyncExitStack() as stack:
@@ -249,19 +243,19 @@ async def opened(
             jose=JoserfcJose(),
             clock=SystemClock(),
             entropy=SystemEntropy(),
-            audit=audit,
+            audit=logs.audit_log(settings, lines.stream(audit=True), worker),
         )
-        gateway = compose(settings, parts, announce=announce)
+        sources = Sources(pools=upstream.states, lost=lines.lost)
+        gateway = compose(settings, parts, sources, announce=announce)
         stack.push_async_callback(gateway.aclose)
         yield gateway
 
 
-async def run(settings: Settings, *more: server.Listener) -> None:
+async def run(settings: Settings, lines: LogWriter, *more: server.Listener) -> None:
     """Serve in this process until told to stop; `more` are further listeners (development)."""
     public = server.bind(settings.listen.host, settings.listen.port)
     admin = server.bind(settings.admin.host, settings.admin.port)
-    audit = audit_log(settings, sys.stdout)
-    async with store_of(settings) as store, opened(settings, store, audit) as gateway:
+    async with store_of(settings) as store, opened(settings, store, lines) as gateway:
         await greet(settings, gateway.ping)
         await server.serve(
             [
@@ -293,6 +287,9 @@ async def greet(settings: Settings, ping: Callable[[], Awaitable[None]]) -> None
 
 def start(settings: Settings, *more: server.Listener) -> None:
     """Run the event loop for `run`."""
-    configure_logging(settings.log.level, readable=is_readable(settings))
-    with asyncio.Runner(loop_factory=server.loop_factory()) as runner:
-        runner.run(run(settings, *more))
+    lines = logs.begin(settings)
+    try:
+        with asyncio.Runner(loop_factory=server.loop_factory()) as runner:
+            runner.run(run(settings, lines, *more))
+    finally:
+        lines.stop(logs.LAST_LINES)

@@ -70,7 +70,8 @@ class Limits:
 
     Without `max_body_bytes` each upstream decides for itself. `header_timeout` is absolute, from a
     request's first octet (or the connection's beginning) to its last header field; `body_idle` is
-    the longest pause within a body, `body_total` holds for all of it; `keepalive` is how long a
+    the longest pause within a body, `body_min_rate` the octets per second it has to bring on an
+    average (0 asks for none), `body_total` holds for all of it; `keepalive` is how long a
     connection may lie idle; `write_idle` how long a client may take no octet of an answer.
     `max_connections` is per worker. `shutdown_grace` is what requests under way have when the
     gateway stops, `reload_grace` what they and open channels have before that after a reload.
@@ -82,6 +83,7 @@ class Limits:
     max_body_bytes: int | None = None
     header_timeout: float = 10.0
     body_idle: float = 30.0
+    body_min_rate: int = 500
     body_total: float | None = None
     write_idle: float = 60.0
     keepalive: float = 75.0
@@ -104,6 +106,11 @@ class Log:
 
     level: str = "info"
     format: LogFormat = LogFormat.JSON
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether lines are for a person at a terminal."""
+        return self.format is LogFormat.CONSOLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,13 +6,13 @@ key follows from the key ring's first key; after a rotation the hashes change.
 """
 
 import hmac
-import io
 import logging
-import os
 import sys
+from collections.abc import Callable
 from types import ModuleType
 from typing import TextIO, cast
 
+from gateway.adapters.log_writer import LogWriter, Lost
 from gateway.ports import AuditEvent
 
 # structlog would print tracebacks through rich, and does without where there is none (None here
@@ -92,21 +92,33 @@ def _stamped(worker: int | None) -> structlog.types.Processor:
     return stamp
 
 
-def shared_stream(descriptor: int) -> TextIO:
-    """Return a text stream that several processes may write to: lines go out in one piece each."""
-    return cast("TextIO", _Lines(descriptor))
+def log_writer(descriptor: int, *, readable: bool = False, worker: int | None = None) -> LogWriter:
+    """Return what writes this process's lines to a descriptor that several may share."""
+    return LogWriter(descriptor, _lost_lines(readable=readable, worker=worker))
 
 
-class _Lines(io.TextIOBase):
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+def _lost_lines(*, readable: bool, worker: int | None) -> Callable[[Lost], str]:
+    """Return what makes the line about lines that were lost."""
+    log = structlog.wrap_logger(
+        structlog.ReturnLogger(),
+        processors=[
+            structlog.stdlib.add_log_level,
+            _stamped(worker),
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+            _renderer(readable=readable),
+        ],
+    )
 
-    def write(self, text: str) -> int:
-        # At once, and up to 4096 octets nobody else's line can come between (pipe(7)).
-        left = memoryview(text.encode("utf-8", "backslashreplace"))
-        while left:
-            left = left[os.write(self._descriptor, left) :]
-        return len(text)
+    def line(lost: Lost) -> str:
+        text: str = log.error(
+            "log lines were lost: whatever takes them was full, or too slow",
+            logger="gateway.log",
+            lost_audit_lines=lost.audit,
+            lost_other_lines=lost.other,
+        )
+        return f"{text}\n"
+
+    return line
 
 
 def configure_logging(

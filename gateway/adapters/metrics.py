@@ -2,23 +2,42 @@
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Metric, generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
 from prometheus_client.registry import Collector
 
+from gateway.adapters.http1_upstream.pool import PoolState
+from gateway.adapters.log_writer import Lost
 from gateway.ports import AuditEvent, AuditLog
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 
-class EventMetrics:
-    """A registry that counts security events; the rest is its heirs'."""
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What others keep count of anyway. They are asked when metrics are: no request pays for it."""
 
-    def __init__(self) -> None:
+    pools: Callable[[], Iterable[PoolState]] = tuple
+    channels: Callable[[], Mapping[str, int]] = dict
+    """Open ones, by kind."""
+    lost: Callable[[], Lost] = Lost
+
+
+class EventMetrics:
+    """A registry that counts security events and lost lines; the rest is its heirs'."""
+
+    def __init__(self, lost: Callable[[], Lost] = Lost) -> None:
         self.registry = CollectorRegistry()
+        self.registry.register(_LostLines(lost))
         self.events = Counter(
             "gateway_security_events",
             "Security events as audited, by name, outcome, code and provider.",
@@ -34,10 +53,15 @@ class EventMetrics:
 class Metrics(EventMetrics):
     """What one serving process counts."""
 
-    def __init__(self, version: str, dangers: tuple[str, ...]) -> None:
-        super().__init__()
+    def __init__(
+        self, version: str, dangers: tuple[str, ...], sources: Sources | None = None
+    ) -> None:
+        sources = sources or Sources()
+        super().__init__(sources.lost)
         self._answers = _Answers()
         self.registry.register(self._answers)
+        self.registry.register(_Upstreams(sources.pools))
+        self.registry.register(_Channels(sources.channels))
         self.outages = Counter(
             "gateway_outages",
             "Requests that failed because of something the gateway depends on, by code.",
@@ -68,8 +92,8 @@ class Metrics(EventMetrics):
 class SupervisorMetrics(EventMetrics):
     """What the supervisor of several workers counts."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, lost: Callable[[], Lost] = Lost) -> None:
+        super().__init__(lost)
         self.workers = Gauge(
             "gateway_workers",
             "Workers that serve with the configuration in force.",
@@ -136,6 +160,85 @@ class _Answers(Collector):
             buckets=list(zip(bounds, totals, strict=True)),
             sum_value=self._seconds,
         )
+
+
+class _Upstreams(Collector):
+    """Connections to servers. Their names come from configuration, so there are only so many."""
+
+    def __init__(self, pools: Callable[[], Iterable[PoolState]]) -> None:
+        self._pools = pools
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield one sample per server, whichever routes and terms lead to it."""
+        connections: Tally[tuple[str, ...]] = Tally()
+        waiting: Tally[str] = Tally()
+        ejected: dict[str, bool] = {}
+        for pool in self._pools():
+            connections[pool.origin, "in_use"] += pool.busy
+            connections[pool.origin, "idle"] += pool.idle
+            waiting[pool.origin] += pool.waiting
+            ejected[pool.origin] = pool.is_out or ejected.get(pool.origin, False)
+        yield _gauge(
+            "gateway_upstream_connections",
+            "Connections to a server, in use or idle.",
+            ("upstream", "state"),
+            connections,
+        )
+        yield _gauge(
+            "gateway_upstream_waiting",
+            "Requests that wait for a connection to a server.",
+            ("upstream",),
+            {(origin,): count for origin, count in waiting.items()},
+        )
+        yield _gauge(
+            "gateway_upstream_ejected",
+            "1 while a server is left alone because it failed, or a check found it ill.",
+            ("upstream",),
+            {(origin,): int(is_out) for origin, is_out in ejected.items()},
+        )
+
+
+class _Channels(Collector):
+    """WebSockets and event streams."""
+
+    def __init__(self, channels: Callable[[], Mapping[str, int]]) -> None:
+        self._channels = channels
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield how many are open."""
+        yield _gauge(
+            "gateway_open_channels",
+            "WebSockets and event streams that are open.",
+            ("kind",),
+            {(kind,): count for kind, count in self._channels().items()},
+        )
+
+
+class _LostLines(Collector):
+    """Log lines that nobody will read."""
+
+    def __init__(self, lost: Callable[[], Lost]) -> None:
+        self._lost = lost
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield how many have been lost."""
+        family = CounterMetricFamily(
+            "gateway_log_lines_lost",
+            "Log lines dropped because whatever takes them failed or was too slow.",
+            labels=("log",),
+        )
+        for log, count in self._lost()._asdict().items():
+            family.add_metric((log,), count)
+        yield family
+
+
+def _gauge(
+    name: str, text: str, labels: tuple[str, ...], samples: Mapping[tuple[str, ...], int]
+) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for values, value in samples.items():
+        family.add_metric(values, value)
+    return family
 
 
 class CountedAudit:

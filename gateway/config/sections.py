@@ -214,6 +214,11 @@ class LimitsSection(Section):
     body_idle: Annotated[float, Duration("1s", "1h")] = Field(
         default=30.0, description="The longest pause while a client sends a body."
     )
+    body_min_rate: Annotated[int, Size("0B", "1GiB")] = Field(
+        default=500,
+        description="What a body has to bring per second, on an average and from `body_idle` "
+        "after its beginning on; slower uploads are answered 408. `0` asks for nothing.",
+    )
     body_total: Annotated[float | None, Duration("1s", "7d")] = Field(
         default=None, description="How long a client may take to send a whole body."
     )

@@ -40,8 +40,26 @@ class UpstreamKeys(Section):
     )
     max_connections: Annotated[int, Field(ge=1, le=65535)] = Field(
         default=256,
-        description="Connections of one worker to one server; further requests wait their turn, "
-        "two seconds at most.",
+        description="Connections of one worker to one server; further requests wait their turn.",
+    )
+    max_waiting: Annotated[int, Field(ge=0, le=1000000)] = Field(
+        default=1024,
+        description="How many requests may wait for a connection to one server, in one worker; "
+        "the next one is answered 503 at once.",
+    )
+    wait_timeout: Annotated[float, Duration("10ms", "60s")] = Field(
+        default=2.0,
+        description="How long a request may wait for a connection; then it is answered 503.",
+    )
+    keepalive: Annotated[float, Duration("100ms", "1h")] = Field(
+        default=15.0,
+        description="How long a connection to the upstream may lie idle. Shorter than the "
+        "upstream's own limit, or requests meet connections that are being closed.",
+    )
+    max_connection_age: Annotated[float, Duration("1s", "1d")] = Field(
+        default=600.0,
+        description="How old a connection may be when a request takes it; older ones are closed, "
+        "so that a name that leads to another server by now is looked up again.",
     )
     ca_file: Line | None = Field(
         default=None,

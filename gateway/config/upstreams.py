@@ -64,11 +64,26 @@ def build_group(
             section.idle_timeout,
             section.total_timeout,
         ),
-        limits=PoolLimits(max_connections=section.max_connections),
+        limits=_limits(section, path, around.report),
         tls=_tls(section, path, origins[0], around),
         health=_health(section, path, around.report),
     )
     return group, paths.pop()
+
+
+def _limits(section: UpstreamKeys, path: Path, report: Report) -> PoolLimits:
+    if section.keepalive > section.max_connection_age:
+        report.error((*path, "keepalive"), "must not be longer than max_connection_age")
+    if section.total_timeout is not None and "wait_timeout" in section.model_fields_set:
+        if section.wait_timeout > section.total_timeout:
+            report.error((*path, "wait_timeout"), "must not be longer than total_timeout")
+    return PoolLimits(
+        max_connections=section.max_connections,
+        max_waiting=section.max_waiting,
+        wait=section.wait_timeout,
+        keepalive=section.keepalive,
+        max_age=section.max_connection_age,
+    )
 
 
 def _tls(

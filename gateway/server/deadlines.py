@@ -15,6 +15,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from gateway.server.body_clock import BodyClock
 from gateway.server.clients import TICK, Clients, Stall
 from gateway.server.flow import Flow
 
@@ -56,6 +57,7 @@ class TimedConnection(HttpToolsProtocol):
     deaf = False  # whatever comes is not read any more
     deadline = math.inf
     watched = False
+    body_clock: BodyClock | None = None  # of the body that comes in
 
     _stall: Stall | None = None
     _discarded = 0
@@ -75,6 +77,12 @@ class TimedConnection(HttpToolsProtocol):
         """Wait for something new, for so long."""
         self.phase = phase
         self.deadline = self.clients.now + seconds + TICK
+
+    def await_body(self) -> None:
+        """Wait for more of a body, if it is the client who owes it."""
+        self.phase = Phase.BODY
+        if self.body_clock is not None:
+            self.deadline = self.body_clock.go_on()
 
     def check(self, now: float) -> None:
         """Act on what is overdue; called by the sweep."""
@@ -135,6 +143,8 @@ class TimedConnection(HttpToolsProtocol):
         """Read no more for now: somebody lags behind, or has to be answered first."""
         self.flow.pause_reading()
         self.watched = True
+        if self.body_clock is not None:
+            self.body_clock.stop()
 
     def resume_reading(self) -> None:
         """Read on, if there is still something to read from."""

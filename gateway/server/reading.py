@@ -13,6 +13,7 @@ from typing import Any
 import httptools
 
 from gateway.errors import Code, Refused
+from gateway.server.body_clock import BodyClock
 from gateway.server.deadlines import Phase, TimedConnection
 from gateway.server.exchange import HIGH_WATER, Exchange
 from gateway.server.framing import TELLING, Framing, judge_framing
@@ -45,7 +46,6 @@ class ReadingConnection(TimedConnection):
     _head_octets = 0  # in pieces that began after the last request had ended
     _begun_within = 0  # octets of the piece in which this request began
     _beside_body = 0  # octets of a body, as they came, that are not its content
-    _body_until = math.inf
 
     def located(self) -> dict[str, Any]:
         """Return what of a scope follows from the connection."""
@@ -267,11 +267,11 @@ class ReadingConnection(TimedConnection):
         return framing
 
     def _body_begins(self, *, is_sent: bool) -> None:
-        total = self.clients.limits.body_total
-        self._body_until = math.inf if total is None else self.clients.after(total)
+        self.body_clock = BodyClock(self.clients)
         if is_sent:
-            self._body_goes_on()
+            self.await_body()
         else:  # it is the client who waits, for a 100
+            self.body_clock.stop()
             self.phase, self.deadline = Phase.ANSWER, math.inf
 
     def more_wanted(self) -> None:
@@ -280,23 +280,21 @@ class ReadingConnection(TimedConnection):
             return
         if self.flow.read_paused:
             self.resume_reading()
-            self._body_goes_on()
+            self.await_body()
         elif self.phase is Phase.ANSWER:
-            self._body_goes_on()
-
-    def _body_goes_on(self) -> None:
-        self.phase = Phase.BODY
-        self.deadline = min(self.clients.after(self.clients.limits.body_idle), self._body_until)
+            self.await_body()
 
     def on_body(self, body: bytes) -> None:
         """Hand a piece of the body on; read no more while the application lags behind."""
         if self.newest is None:
             return
         self._beside_body -= len(body)
+        if self.body_clock is not None:
+            self.body_clock.took(len(body))
+        if self.phase is not Phase.REST:
+            self.await_body()
         if not self.newest.feed(body):
             self.pause_reading()
-        if self.phase is not Phase.REST:
-            self._body_goes_on()
 
     def on_chunk_header(self) -> None:
         """Allow each chunk its size line; what else there is beside content is counted (M8)."""
@@ -306,6 +304,7 @@ class ReadingConnection(TimedConnection):
         """Be ready for the next head on this connection."""
         self._fields_complete = False
         self._head_octets = self._begun_within = self._beside_body = 0
+        self.body_clock = None
         exchange = self.newest
         if exchange is None:
             return

@@ -13,7 +13,7 @@ from gateway.edge.messages import Fields, Stream
 from gateway.errors import Code, GatewayError
 from gateway.session.live import LiveChannels, LiveSession
 from gateway.session.model import Session
-from gateway.web.open_channels import OpenChannels
+from gateway.web.open_channels import ChannelKind, OpenChannels
 
 _PATIENCE = 1.0  # seconds for the rest of an event that had begun when the session ended
 
@@ -55,6 +55,8 @@ class EventStream:
         "_waiting",
         "live",
     )
+
+    kind = ChannelKind.EVENT_STREAM
 
     def __init__(
         self, inner: Stream, fields: Fields, registry: LiveChannels, channels: OpenChannels

@@ -7,6 +7,8 @@ channels neither cost a timer each nor hold up the event loop together.
 import asyncio
 import contextlib
 import math
+from collections import Counter
+from enum import StrEnum
 from itertools import chain, cycle
 from typing import Protocol
 
@@ -24,8 +26,20 @@ _STEP = 0.1  # seconds between two groups that are told to go
 _LEAVE_WITHIN = 2.0  # seconds for channels to close when the process stops
 
 
+class ChannelKind(StrEnum):
+    """What a channel is to the browser."""
+
+    WEBSOCKET = "websocket"
+    EVENT_STREAM = "event_stream"
+
+
 class OpenChannel(Channel, Protocol):
     """A channel, as the process it lives in sees it. Calls are quick and never raise."""
+
+    @property
+    def kind(self) -> ChannelKind:
+        """What it is to the browser."""
+        ...
 
     def visit(self) -> None:
         """Some time has passed: see whether the ends are still there."""
@@ -51,6 +65,11 @@ class OpenChannels:
 
     def __len__(self) -> int:
         return sum(map(len, self._groups))
+
+    def count(self) -> dict[str, int]:
+        """Return how many of each kind are open."""
+        found = Counter(channel.kind for group in self._groups for channel in group)
+        return {kind.value: found[kind] for kind in ChannelKind}
 
     def add(self, channel: OpenChannel) -> None:
         """Visit this channel from now on."""

@@ -19,7 +19,7 @@ from gateway.errors import Code
 from gateway.ports import Wire
 from gateway.session.live import LiveChannels, LiveSession
 from gateway.session.model import Session
-from gateway.web.open_channels import OpenChannels
+from gateway.web.open_channels import ChannelKind, OpenChannels
 from gateway.web.websocket_end import End
 
 _log = logging.getLogger("gateway.web")
@@ -48,6 +48,8 @@ class WebSocketChannel:
         "mask",
         "ping",
     )
+
+    kind = ChannelKind.WEBSOCKET
 
     def __init__(
         self,

@@ -4,7 +4,8 @@ The parent runs an event loop, and the child must not touch it: signals are bloc
 fork, because a signal that reached the child too early would be written into the parent's wake-up
 pipe; every descriptor but those the child needs is closed; nothing inherited is ever collected,
 because a socket object of the parent would close a number that is the child's by then; and the
-child ends without unwinding the parent's stack. The parent has one thread.
+child ends without unwinding the parent's stack. The parent has one thread: the one that writes its
+log rests meanwhile (`gateway/adapters/log_writer.py`).
 """
 
 import asyncio

@@ -8,8 +8,8 @@ import socket
 from contextlib import suppress
 from dataclasses import dataclass
 
-from gateway import app, server
-from gateway.adapters.audit_log import configure_logging, shared_stream
+from gateway import app, logs, server
+from gateway.adapters.log_writer import LogWriter
 from gateway.adapters.redis_store import StoreSettings
 from gateway.errors import Misconfigured, Unavailable
 from gateway.server.sockets import shut_out
@@ -33,26 +33,23 @@ class Assignment:
 
 def work(assignment: Assignment, supervisor: socket.socket) -> int:
     """Be a worker; return the process's exit code."""
-    settings = assignment.settings
     # To standard error: names of files and functions only, no value.
     faulthandler.register(TELLS_WHERE, file=2)
-    configure_logging(
-        settings.log.level,
-        shared_stream(1),
-        readable=app.is_readable(settings),
-        worker=assignment.number,
-    )
-    with asyncio.Runner(loop_factory=server.loop_factory()) as runner:
-        return runner.run(_work(assignment, supervisor))
+    lines = logs.begin(assignment.settings, assignment.number)
+    try:
+        with asyncio.Runner(loop_factory=server.loop_factory()) as runner:
+            return runner.run(_work(assignment, supervisor, lines))
+    finally:
+        lines.stop(logs.LAST_LINES)
 
 
-async def _work(assignment: Assignment, supervisor: socket.socket) -> int:
+async def _work(assignment: Assignment, supervisor: socket.socket, lines: LogWriter) -> int:
     departure = server.Departure()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, departure.leave)
     channel = await Channel.over(supervisor)
     try:
-        await _serve(assignment, channel, departure)
+        await _serve(assignment, channel, departure, lines)
     except Misconfigured as failure:
         channel.send(event="failed", why="; ".join(failure.findings))
     except Exception as failure:  # noqa: BLE001  a bug: told to the supervisor, which replaces us
@@ -64,10 +61,13 @@ async def _work(assignment: Assignment, supervisor: socket.socket) -> int:
     return 1
 
 
-async def _serve(assignment: Assignment, channel: Channel, departure: server.Departure) -> None:
+async def _serve(
+    assignment: Assignment, channel: Channel, departure: server.Departure, lines: LogWriter
+) -> None:
     settings = assignment.settings
-    audit = app.audit_log(settings, shared_stream(1), assignment.number)
-    async with app.opened(settings, assignment.store, audit, announce=False) as gateway:
+    async with app.opened(
+        settings, assignment.store, lines, assignment.number, announce=False
+    ) as gateway:
         attending = asyncio.create_task(_attend(assignment, channel, gateway, departure))
         channel.send(event="ready")
         listener = server.Listener(

@@ -10,8 +10,8 @@ import signal
 import socket
 from contextlib import AsyncExitStack, suppress
 
-from gateway import __version__, app, server
-from gateway.adapters.audit_log import configure_logging, shared_stream
+from gateway import __version__, app, logs, server
+from gateway.adapters.log_writer import LogWriter
 from gateway.adapters.metrics import CONTENT_TYPE, CountedAudit, SupervisorMetrics
 from gateway.adapters.redis_store import StoreSettings
 from gateway.errors import Code, Misconfigured, Unavailable
@@ -34,23 +34,30 @@ def start(settings: Settings, source: Source) -> int:
 
     Raises `OSError` for a port that cannot be had, and `Misconfigured` when nothing could start.
     """
-    _write_as(settings)
-    listen = settings.listen
-    public = bind_for(seats_for(settings), listen.host, listen.port)
-    admin = bind(settings.admin.host, settings.admin.port)
-    # asyncio's own loop: a process that runs it can be forked, one that runs uvloop cannot.
-    with asyncio.Runner() as runner:
-        return runner.run(Supervisor(settings, source, Recruiter(public)).run(admin))
+    lines = logs.begin(settings)
+    lines.rest_at_forks()
+    try:
+        listen = settings.listen
+        public = bind_for(seats_for(settings), listen.host, listen.port)
+        admin = bind(settings.admin.host, settings.admin.port)
+        # asyncio's own loop: a process that runs it can be forked, one that runs uvloop cannot.
+        with asyncio.Runner() as runner:
+            return runner.run(Supervisor(settings, source, Recruiter(public), lines).run(admin))
+    finally:
+        lines.stop(logs.LAST_LINES)
 
 
 class Supervisor:
     """The process that owns the sockets, the embedded store and the workers."""
 
-    def __init__(self, settings: Settings, source: Source, recruiter: Recruiter) -> None:
+    def __init__(
+        self, settings: Settings, source: Source, recruiter: Recruiter, lines: LogWriter
+    ) -> None:
         """`settings` are those of the start: its sockets and its embedded store stay."""
         self._settings = settings
         self._recruiter = recruiter
-        self._metrics = SupervisorMetrics()
+        self._lines = lines
+        self._metrics = SupervisorMetrics(lines.lost)
         self._succession = Succession(recruiter.hire, self._metrics.restarts.inc)
         self._reloading = Reloading(
             settings,
@@ -124,12 +131,13 @@ class Supervisor:
     def _put_in_force(self, generation: Generation, by: str) -> None:
         self._succession.current = generation
         settings = generation.settings
-        _write_as(settings)
+        logs.adjust(settings, self._lines)
         self._audit(settings).record(app.loaded(settings, by, generation.number))
         _log.info("generation %d serves with %d workers", generation.number, generation.seats)
 
     def _audit(self, settings: Settings) -> CountedAudit:
-        return CountedAudit(app.audit_log(settings, shared_stream(1)), self._metrics)
+        stream = self._lines.stream(audit=True)
+        return CountedAudit(logs.audit_log(settings, stream), self._metrics)
 
     async def _ping(self) -> None:
         current = self._succession.current
@@ -180,7 +188,3 @@ class Supervisor:
                 await self._at_once.wait()
         self._recruiter.close()
         await self._succession.wind_down(self._at_once)
-
-
-def _write_as(settings: Settings) -> None:
-    configure_logging(settings.log.level, shared_stream(1), readable=app.is_readable(settings))

@@ -46,5 +46,5 @@ async def test_a_frozen_worker_is_replaced_and_only_its_own_connections_break(
             assert kept.refused == short.refused == 0
             assert crew.metric('gateway_worker_silences_total{consequence="replaced"}') == 1
             assert crew.metric("gateway_worker_restarts_total") == 1
-            assert crew.said("has not answered for")
+            await crew.until(lambda: crew.said("has not answered for"))
             assert await asyncio.to_thread(crew.program.stop) == 0

@@ -150,7 +150,7 @@ def test_a_page_of_another_site_opens_nothing_p1(page: Page, dev_world: DevWorld
         page.goto(url)
         with pytest.raises(Error, match="1006"):
             page.evaluate(OPEN_WEBSOCKET, websocket_url(dev_world))
-    assert "csrf.origin" in dev_world.program.output
+    dev_world.program.wait_for("csrf.origin")
 
 
 def test_a_page_without_a_session_opens_nothing(page: Page, dev_world: DevWorld) -> None:

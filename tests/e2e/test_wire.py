@@ -88,6 +88,7 @@ def test_odd_requests_get_a_4xx_and_reach_no_upstream(
 
 def test_what_never_became_a_request_is_in_the_audit_log(wire: OpenGateway) -> None:
     wire.say(b"garbage\r\n\r\n")
+    wire.program.wait_for("request.malformed")
     lines = [json.loads(line) for line in wire.program.output.splitlines()]
     refused = [line for line in lines if line.get("code") == "request.malformed"]
     assert refused
@@ -216,6 +217,7 @@ def test_a_refusal_never_ends_up_in_the_answer_before_it_m12(
     first, _, last = octets.rpartition(b"HTTP/1.1 ")
     assert first.endswith(b"first last." if path == b"held" else b"}")
     assert b"problem+json" in last
+    wait_until(lambda: wire.refusals() > refused)
     assert wire.refusals() == refused + 1
     assert len(Echo.seen) == before + 1
 

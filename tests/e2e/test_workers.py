@@ -75,6 +75,20 @@ async def slow_api(seconds: float) -> AsyncIterator[str]:
         server.close()
 
 
+async def test_a_reload_brings_the_new_configuration(crew: Crew, tmp_path: Path) -> None:
+    more = tmp_path / "more"
+    more.mkdir()
+    (more / "news.txt").write_text("news")
+    news = page(crew).replace(b"GET / ", b"GET /more/news.txt ")
+    assert (await ask(crew, news))[0] == 404
+    route = {"path": "/more/", "static": str(more), "access": "public"}
+    listen = {**crew.document["listen"], "workers": 3}  # their number may change as well
+    crew.write(routes=[*crew.document["routes"], route], listen=listen)
+    await crew.reload()
+    assert (await ask(crew, news))[::2] == (200, b"news")
+    assert len(crew.workers()) == 3
+
+
 async def test_a_reload_that_cannot_be_changes_nothing_and_says_why(crew: Crew) -> None:
     before = crew.workers()
     good = crew.document["routes"]
@@ -100,8 +114,8 @@ async def test_what_a_reload_cannot_change_is_named_and_stays(crew: Crew) -> Non
     listen = {**crew.document["listen"], "port": free_port()}
     crew.write(listen=listen, admin={"port": free_port()})
     await crew.reload()
-    assert crew.said("listen.port has changed")
-    assert crew.said("admin.port has changed")
+    await crew.until(lambda: crew.said("listen.port has changed"))
+    await crew.until(lambda: crew.said("admin.port has changed"))
     assert (await ask(crew, page(crew)))[0] == 200
 
 
@@ -247,6 +261,7 @@ async def test_a_worker_is_small_and_its_lines_carry_its_number(crew: Crew) -> N
     foreign = page(crew, "cookie: a=b\r\n").replace(b"localhost", b"elsewhere")
     for _ in range(40):
         assert (await ask(crew, foreign))[0] == 421
+    await crew.until(lambda: crew.program.output.count("request.refused") >= 40)
     refusals = [line for line in crew.lines() if line["event"] == "request.refused"]
     assert len(refusals) == 40
     assert {line["worker"] for line in refusals} == {0, 1}

@@ -127,6 +127,7 @@ async def test_f31_reloads_under_load_fail_nobody(crew: Crew) -> None:
     assert all(load.refused == 0 for load in everybody)
     assert kept.closed >= reloads * kept.clients  # everybody has moved, and was told to
     assert crew.metric('gateway_config_reloads_total{outcome="loaded"}') == reloads
+    await crew.until(lambda: crew.program.output.count("configuration.loaded") > reloads)
     loads = [line for line in crew.lines() if line["event"] == "configuration.loaded"]
     assert [line["by"] for line in loads] == ["start", *["reload"] * reloads]
 

@@ -9,6 +9,7 @@ import pytest
 from gateway.ports import LookupId, StoredRecord
 from tests.support.browser import Browser
 from tests.support.clock import TurnableClock
+from tests.support.event_streams import Speaker, listen
 from tests.support.memory_store import MemoryStore
 from tests.support.websocket_ends import Endpoint, LiveApi, connected
 from tests.support.world import World, settings_of
@@ -337,3 +338,28 @@ async def test_nothing_passes_after_the_end(path: str) -> None:
     there.raw(b"\x81\x05later")
     await asyncio.sleep(0.05)
     assert here.messages == there.messages == []
+
+
+# -- how many there are
+
+
+def counted(text: str) -> dict[str, float]:
+    lines = [line for line in text.splitlines() if line.startswith("gateway_open_channels{")]
+    return {line.split('"')[1]: float(line.rpartition(" ")[2]) for line in lines}
+
+
+async def test_the_metrics_tell_how_many_channels_of_each_kind_are_open() -> None:
+    world = World()
+    assert counted((await world.admin(b"/metrics")).text) == {"websocket": 0, "event_stream": 0}
+    browser, here, there = await opened(world)
+    speaker = Speaker(world)
+    hearer = await listen(world, browser)
+    for end in (there, here):
+        found = counted((await world.admin(b"/metrics")).text)
+        assert found == {"websocket": 1, "event_stream": 1}
+        end.text("a message changes nothing")
+    speaker.stop()
+    await hearer.until(lambda one: one.finished)
+    await browser.fetch("/bff/logout", "POST")
+    await ended(here, there)
+    assert counted((await world.admin(b"/metrics")).text) == {"websocket": 0, "event_stream": 0}

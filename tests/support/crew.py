@@ -19,7 +19,7 @@ import yaml
 from gateway import config
 from gateway.adapters.redis_store import RedisStore
 from gateway.adapters.system import SystemClock, SystemEntropy
-from gateway.app import audit_log
+from gateway.logs import audit_log
 from gateway.secret import AccessToken
 from gateway.session.manager import Sessions
 from gateway.session.model import Facts, Tokens
@@ -166,14 +166,27 @@ def document(port: int, admin: int, folder: Path, store: str, workers: object) -
 
 
 @contextmanager
-def crewed(folder: Path, store: str, workers: object = 2, **changes: object) -> Iterator[Crew]:
-    """Run a gateway for the length of a block; whatever it leaves behind is ended by its id."""
+def crewed(
+    folder: Path,
+    store: str,
+    workers: object = 2,
+    *,
+    open_files: int | None = None,
+    **changes: object,
+) -> Iterator[Crew]:
+    """Run a gateway for the length of a block; whatever it leaves behind is ended by its id.
+
+    No process of it may have more than `open_files`.
+    """
     port, admin = free_port(), free_port()
     file = folder / "gateway.yaml"
     made = document(port, admin, folder, store, workers)
     made |= changes
     file.write_text(yaml.safe_dump(made, sort_keys=False))
-    program = Program(gateway_command("run", "-c", str(file)), folder / "log", SECRETS)
+    command = gateway_command("run", "-c", str(file))
+    if open_files is not None:
+        command = ["sh", "-c", f'ulimit -n {open_files}; exec "$0" "$@"', *command]
+    program = Program(command, folder / "log", SECRETS)
     crew = Crew(program, port, admin, file, made)
     started: list[int] = []
     try:

@@ -1,8 +1,10 @@
 """A real gateway process with public routes to upstreams on this machine: no login needed."""
 
 import contextlib
+import json
 import socket
 import sys
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +46,18 @@ class OpenGateway:
     def refusals(self) -> int:
         """How many requests have been refused, by the audit log."""
         return self.program.output.count('"request.refused"')
+
+    def ready(self) -> dict[str, Any]:
+        """What `/readyz` says; raises HTTPError unless it is 200."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/readyz", timeout=10) as told:
+            found: dict[str, Any] = json.load(told)
+        return found
+
+    def metric(self, name: str) -> float:
+        """The sum of a metric's samples; `name` may go on into the labels."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/metrics", timeout=10) as told:
+            lines = told.read().decode().splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 
     def resident(self) -> int:
         """Octets of memory that the gateway and its workers hold."""
@@ -89,9 +103,13 @@ def open_gateway(
     *,
     workers: int | str = 1,
     module: str = "gateway",
+    log_to: Path | None = None,
     **more: Any,
 ) -> Iterator[OpenGateway]:
-    """Run a gateway whose routes are public: path and what else is said about each."""
+    """Run a gateway whose routes are public: path and what else is said about each.
+
+    Its standard output goes to `log_to`, which may be a pipe, or to the program's own log.
+    """
     port, admin = free_port(), free_port()
     settings = {
         "public_origin": f"http://localhost:{port}",
@@ -116,7 +134,11 @@ def open_gateway(
     file.write_text(yaml.safe_dump(settings))
     environ = {"RING_KEY": RING_KEY, "CLIENT_SECRET": CLIENT_SECRET}
     command = [sys.executable, "-m", module, "run", "-c", str(file)]
+    if log_to is not None:
+        command = ["sh", "-c", f'exec "$0" "$@" > {log_to}', *command]
     with running(command, folder / "log", environ) as program:
         program.wait_until_answering(f"http://127.0.0.1:{admin}/readyz")
-        program.wait_for("listening on")
+        if log_to is None:
+            program.wait_for("listening on")
+        program.wait_until_ready(f"http://127.0.0.1:{admin}/readyz")
         yield OpenGateway(port, admin, program)

@@ -45,13 +45,17 @@ class Program:
     def output(self) -> str:
         return self.log.read_text("utf-8", "replace")
 
-    def wait_for(self, text: str) -> None:
-        """Wait until the program has printed this."""
-        self._wait(lambda: text in self.output, f"print {text!r}")
+    def wait_for(self, text: str, times: int = 1) -> None:
+        """Wait until the program has printed this, which it does a moment after it acts."""
+        self._wait(lambda: self.output.count(text) >= times, f"print {text!r}")
 
     def wait_until_answering(self, url: str) -> None:
         """Wait until the address answers anything at all."""
         self._wait(lambda: _answers(url), f"answer at {url}")
+
+    def wait_until_ready(self, url: str) -> None:
+        """Wait until the address answers with 200."""
+        self._wait(lambda: _answers(url, well=True), f"be well at {url}")
 
     def _wait(self, condition: object, what: str) -> None:
         assert callable(condition)
@@ -117,11 +121,11 @@ def missing(what: str, how: str) -> None:
     pytest.fail(line, pytrace=False)
 
 
-def _answers(url: str) -> bool:
+def _answers(url: str, *, well: bool = False) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=2):  # noqa: S310  loopback, from a test
             return True
     except urllib.error.HTTPError:
-        return True
+        return not well
     except (urllib.error.URLError, OSError):
         return False

@@ -1,7 +1,7 @@
 """The gateway, and a signal that makes each worker say what it has lying about.
 
-`python -m tests.support.watched_gateway …` is `python -m gateway …` and SIGUSR1: the process writes
-one line, `lying about: {JSON}`, with its number of tasks and what only the garbage collector could
+`python -m tests.support.watched_gateway run -c FILE` is what `python -m gateway run -c FILE` becomes,
+and SIGUSR1: the process writes one line, `lying about: {JSON}`, with its number of tasks and what only the garbage collector could
 free since the last time, by kind. From the first time on the collector does not come by itself.
 """
 
@@ -54,5 +54,5 @@ def lying_about(worker: int, log: Path) -> dict[str, Any]:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGUSR1, say)
-    sys.argv = ["gateway", *sys.argv[1:]]
-    runpy.run_module("gateway", run_name="__main__", alter_sys=True)
+    sys.argv = ["gateway", sys.argv[-1]]
+    runpy.run_module("gateway.workers", run_name="__main__", alter_sys=True)

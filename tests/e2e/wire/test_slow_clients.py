@@ -109,7 +109,7 @@ async def test_a_connection_lies_idle_only_for_so_long() -> None:
 
 
 async def test_deadlines_spare_clients_that_keep_them() -> None:
-    limits = Limits(header_timeout=1, body_idle=0.6, write_idle=1, keepalive=1)
+    limits = Limits(header_timeout=1, body_idle=0.6, body_min_rate=0, write_idle=1, keepalive=1)
     world = World()
     async with serving(world, limits) as server, server.talk() as talk:
         for _ in range(3):
@@ -118,6 +118,48 @@ async def test_deadlines_spare_clients_that_keep_them() -> None:
         await talk.drip(POST.replace(b"1000", b"5"), *(b"x" for _ in range(5)), pause=0.3)
         await talk.until(b"0\r\n\r\n")
     assert world.api.bodies == [b"", b"", b"", b"xxxxx"]
+
+
+async def test_a_body_that_drips_ends_though_no_pause_is_too_long_f25() -> None:
+    """Without a limit on the whole: uploads of any length have to be possible."""
+    world = World()
+    async with serving(world, Limits(body_idle=0.5)) as server, server.talk() as talk:
+        dripping = asyncio.create_task(drip_body(talk))
+        async with asyncio.timeout(4):  # it would drip for 5 s, and could for ever
+            octets = await talk.rest()
+        dripping.cancel()
+        await asyncio.gather(dripping, return_exceptions=True)
+    (answer,) = read_answers(octets, [])
+    assert (answer.status, answer.closes) == (408, True)
+    assert [line["code"] for line in world.audit("request.refused")] == ["request.timeout"]
+    assert world.api.bodies in ([], [b""])  # no half upload counts as a request
+
+
+async def test_a_body_that_is_slow_and_steady_passes_f25() -> None:
+    world = World()
+    async with serving(world, Limits(body_idle=0.5)) as server, server.talk() as talk:
+        talk.send(POST.replace(b"1000", b"3000"))
+        await talk.drip(*(b"x" * 100 for _ in range(30)), pause=0.08)  # a good 1000 per second
+        await talk.until(b"0\r\n\r\n")
+    assert world.api.bodies == [b"x" * 3000]
+
+
+async def test_the_rate_of_a_body_begins_when_it_is_asked_for() -> None:
+    """A client that waits for its 100 sends nothing, rightly."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(1)
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"done"})
+
+    head = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n"
+    async with served(app, Limits(body_idle=0.4)) as server, server.talk() as talk:
+        talk.send(head)
+        await talk.until(b"100 Continue\r\n\r\n")
+        await asyncio.sleep(0.25)  # less than a pause may take
+        talk.send(b"x")
+        assert b"200 OK" in await talk.until(b"0\r\n\r\n")
 
 
 async def test_an_application_that_is_slow_to_read_is_not_its_clients_fault() -> None:

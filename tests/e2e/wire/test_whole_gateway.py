@@ -49,6 +49,15 @@ def lines(program: Program) -> list[dict[str, str]]:
     return [json.loads(line) for line in program.output.splitlines()]
 
 
+def settled(program: Program) -> list[dict[str, str]]:
+    """Every line, once no more come: they are written a moment after what they tell of."""
+    before = -1
+    while before < len(program.output):
+        before = len(program.output)
+        time.sleep(0.2)
+    return lines(program)
+
+
 def test_a_stalled_upload_is_408_and_never_whole_upstream_f25(
     gateway: OpenGateway, upstream: Recording
 ) -> None:
@@ -62,6 +71,7 @@ def test_a_stalled_upload_is_408_and_never_whole_upstream_f25(
         time.sleep(0.02)
     assert upstream.take() == []
     assert all(b"1000" in octets for octets in upstream.strange)  # begun, and broken off
+    gateway.program.wait_for("request.timeout")
     refused = [line for line in lines(gateway.program) if line.get("code") == "request.timeout"]
     assert len(refused) == 1
 
@@ -80,9 +90,9 @@ def test_nothing_a_client_sends_forges_a_line_of_the_log(gateway: OpenGateway) -
         b"FORGED\x00\x1b[31m / HTTP/1.1\r\n\r\n",
         b"POST / HTTP/1.1\r\n" + gateway.host + b"Transfer-Encoding: chunked\r\n\r\nFORGED\r\n\r\n",
     ):
-        before = len(lines(gateway.program))
+        before = len(settled(gateway.program))
         assert statuses(gateway.say(octets))[0] == 400
-        (line,) = lines(gateway.program)[before:]
+        (line,) = settled(gateway.program)[before:]
         assert (line["event"], line["outcome"]) == ("request.refused", "refused")
     assert "FORGED" not in gateway.program.output
 

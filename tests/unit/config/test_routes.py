@@ -414,6 +414,10 @@ def test_the_terms_of_an_upstream_are_its_routes_own() -> None:
         FIRST + "idle_timeout": "7s",
         FIRST + "total_timeout": "9s",
         FIRST + "max_connections": 3,
+        FIRST + "max_waiting": 4,
+        FIRST + "wait_timeout": "500ms",
+        FIRST + "keepalive": "4s",
+        FIRST + "max_connection_age": "5m",
         FIRST + "health_path": "/up",
         FIRST + "health_interval": "2s",
         FIRST + "websocket": True,
@@ -421,7 +425,7 @@ def test_the_terms_of_an_upstream_are_its_routes_own() -> None:
     to = settings(changes).routes[0].to
     assert isinstance(to, ToUpstream)
     assert to.group.timeouts == Timeouts(1.0, 5.0, 7.0, 9.0)
-    assert to.group.limits == PoolLimits(max_connections=3)
+    assert to.group.limits == PoolLimits(3, 4, 0.5, 4.0, 300.0)
     assert to.group.health == HealthCheck(b"/up", 2.0)
     assert to.group.tls is None
     assert to.websocket
@@ -451,11 +455,31 @@ def test_certificates_for_an_upstream_are_files_that_exist(tmp_path: Path) -> No
         ("health_path", "/a//b"),
         ("connect_timeout", "0s"),
         ("max_connections", 0),
+        ("max_waiting", -1),
+        ("wait_timeout", "0s"),
+        ("wait_timeout", "2m"),
+        ("keepalive", "0s"),
+        ("keepalive", "11m"),  # longer than a connection may live
+        ("max_connection_age", "10s"),
         ("websocket", "yes"),
     ],
 )
 def test_a_term_that_makes_no_sense_is_named(key: str, value: object) -> None:
-    assert errors({FIRST + key: value}) == [f"routes[0].{key}"]
+    named = "keepalive" if key == "max_connection_age" else key
+    assert errors({FIRST + key: value}) == [f"routes[0].{named}"]
+
+
+def test_unless_told_otherwise_a_pool_has_the_defaults_of_the_policy() -> None:
+    to = settings({}).routes[0].to
+    assert isinstance(to, ToUpstream)
+    assert to.group.limits == PoolLimits()
+
+
+def test_waiting_for_a_connection_must_fit_into_the_whole() -> None:
+    short = {FIRST + "total_timeout": "1s"}
+    assert errors(short) == []  # who says nothing about waiting is not bothered
+    assert errors({**short, FIRST + "wait_timeout": "1s"}) == []
+    assert errors({**short, FIRST + "wait_timeout": "1500ms"}) == ["routes[0].wait_timeout"]
 
 
 def test_a_key_without_its_certificate_and_a_name_with_a_port_are_named(tmp_path: Path) -> None:

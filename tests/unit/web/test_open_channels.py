@@ -3,13 +3,15 @@
 import asyncio
 
 from gateway.errors import Code
-from gateway.web.open_channels import PACE, OpenChannels
+from gateway.web.open_channels import PACE, ChannelKind, OpenChannels
 
 GUARD = 10.0  # seconds, for what takes a fraction of one
 
 
 class Fake:
     """A channel that closes when it is told to, if it wants."""
+
+    kind = ChannelKind.WEBSOCKET
 
     def __init__(self, home: OpenChannels, *, closes: bool = True) -> None:
         self.home = home
