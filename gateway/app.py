@@ -259,7 +259,7 @@ async def run(settings: Settings, lines: LogWriter, *more: server.Listener) -> N
         await greet(settings, gateway.ping)
         await server.serve(
             [
-                server.Listener(gateway.public, [public], leave=gateway.channels.go_away),
+                server.Listener(gateway.public, [public], lasting=gateway.channels),
                 server.Listener(gateway.admin, [admin]),
                 *more,
             ],

@@ -27,7 +27,8 @@ class Listen:
 
     `accepted_hosts` are authorities, lower case, that may stand in a Host field besides the public
     origin's own, for load balancers and health checks. `drain_delay` is how many seconds a gateway
-    that was asked to stop still accepts connections.
+    that was asked to stop still accepts connections; a worker that gives no sign of life for
+    `worker_silence` seconds is replaced.
     """
 
     host: str
@@ -35,6 +36,7 @@ class Listen:
     workers: int = 0
     accepted_hosts: frozenset[str] = frozenset()
     drain_delay: float = 0.0
+    worker_silence: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,8 @@ class Limits:
     the longest pause within a body, `body_min_rate` the octets per second it has to bring on an
     average (0 asks for none), `body_total` holds for all of it; `keepalive` is how long a
     connection may lie idle; `write_idle` how long a client may take no octet of an answer.
-    `max_connections` is per worker.
+    `max_connections` is per worker. `shutdown_grace` is what requests under way have when the
+    gateway stops, `reload_grace` what they and open channels have before that after a reload.
     """
 
     max_target_bytes: int = 16384
@@ -86,6 +89,7 @@ class Limits:
     keepalive: float = 75.0
     max_connections: int = 10000
     shutdown_grace: float = 30.0
+    reload_grace: float = 600.0
     max_message_bytes: int = 1048576  # of a WebSocket
 
 

@@ -106,9 +106,12 @@ class SupervisorMetrics(EventMetrics):
         )
         self.silences = Counter(
             "gateway_worker_silences",
-            "Times a worker did not say its metrics in time, so that they are missing here.",
+            "Times a worker said nothing: its metrics are left out, or it hung and was replaced.",
+            ("consequence",),
             registry=self.registry,
         )
+        for consequence in ("left_out", "replaced"):
+            self.silences.labels(consequence)
         self.reloads = Counter(
             "gateway_config_reloads",
             "Reloads of the configuration, by outcome.",

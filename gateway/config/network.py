@@ -39,7 +39,12 @@ def build_listen(section: ListenSection, report: Report) -> Listen:
         else:
             accepted.append(text.lower())
     return Listen(
-        section.host, section.port, section.workers, frozenset(accepted), section.drain_delay
+        section.host,
+        section.port,
+        section.workers,
+        frozenset(accepted),
+        section.drain_delay,
+        section.worker_silence,
     )
 
 

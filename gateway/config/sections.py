@@ -57,6 +57,10 @@ class ListenSection(Section):
         description="How long a gateway that was asked to stop still accepts connections while "
         "`/readyz` says 503, so that load balancers notice.",
     )
+    worker_silence: Annotated[float, Duration("2s", "1h")] = Field(
+        default=30.0,
+        description="A worker that gives no sign of life for so long hangs, and is replaced.",
+    )
     accepted_hosts: list[Line] = Field(
         default_factory=list,
         description="Further `host[:port]` values that may stand in a request's Host field, such "
@@ -232,6 +236,12 @@ class LimitsSection(Section):
     shutdown_grace: Annotated[float, Duration("0s", "1h")] = Field(
         default=30.0,
         description="How long requests under way may go on when the gateway is told to stop.",
+    )
+    reload_grace: Annotated[float, Duration("0s", "24h")] = Field(
+        default=600.0,
+        description="How long WebSockets, event streams and requests go on in the old workers "
+        "after a reload, under the old configuration; then they have `shutdown_grace`. With `0s` a "
+        "reload ends every channel.",
     )
 
 

@@ -4,9 +4,11 @@
 * `wire`: a connection that has ceased to be HTTP
 * `sockets`: where connections come from
 * `listening`: servers, the event loop, and how it all stops
+* `departure`: when it does
 """
 
+from gateway.server.departure import Departure
 from gateway.server.listening import Listener, loop_factory, serve
 from gateway.server.sockets import bind
 
-__all__ = ["Listener", "bind", "loop_factory", "serve"]
+__all__ = ["Departure", "Listener", "bind", "loop_factory", "serve"]

@@ -30,7 +30,7 @@ class Counted(Protocol):
         ...
 
     def shutdown(self) -> None:
-        """The server drains: end as soon as it hurts nobody."""
+        """The server stops: end as soon as it hurts nobody."""
         ...
 
     def abort(self) -> None:
@@ -53,7 +53,8 @@ class Clients:
         self.most = most
         self.spare = spare
         self.now = time.monotonic()
-        self.draining = False
+        self.draining = False  # nobody is accepted, and each connection's next answer is its last
+        self.hurried = False  # and nobody is waited for who asks nothing
         self.connections: set[Counted] = set()
         self.heads = Heads()
         shortest = min(
@@ -74,15 +75,15 @@ class Clients:
         """Look at the clock, and every so often at everybody."""
         self.now = now = time.monotonic()
         self._ticks += 1
-        if self._ticks % self._every and not self.draining:
+        if self._ticks % self._every and not self.hurried:
             return
         for connection in tuple(self.connections):
             if connection.deadline <= now or connection.watched:
                 connection.check(now)
 
-    def drain(self) -> None:
+    def hurry(self) -> None:
         """Take leave of everybody (the listening sockets are closed already)."""
-        self.draining = True
+        self.hurried = True
         for connection in tuple(self.connections):
             connection.shutdown()
 

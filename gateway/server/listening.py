@@ -17,6 +17,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from gateway.server.clients import TICK, Clients, OnRefusal
+from gateway.server.departure import Departure, Lasting, NothingLasts
 from gateway.server.protocol import HardenedProtocol
 from gateway.server.sockets import BACKLOG, Neighbourhood, taken, welcome
 from gateway.settings import Limits
@@ -37,19 +38,19 @@ _LAST_WORDS = 2.0
 class Listener:
     """An application and the sockets it answers on; `neighbours` are those of other workers.
 
-    `leave` is called when the server begins to stop: what is open for long is closed then.
+    `lasting` is what is open there for long; when it is time to leave, it is told so.
     """
 
     app: ASGIApp
     sockets: list[socket.socket]
     neighbours: list[socket.socket] = field(default_factory=list)
-    leave: Callable[[], None] = lambda: None
+    lasting: Lasting = field(default_factory=NothingLasts)
 
 
 class Server(uvicorn.Server):
     """uvicorn's server with our clock, our way to stop, and no signals of its own."""
 
-    def __init__(self, listener: Listener, clients: Clients) -> None:
+    def __init__(self, listener: Listener, clients: Clients, departure: Departure) -> None:
         """`clients` are those of this listener alone."""
         config = uvicorn.Config(
             listener.app,
@@ -66,7 +67,9 @@ class Server(uvicorn.Server):
         )
         super().__init__(config)
         self.clients = clients
-        self._leave = listener.leave
+        self._departure = departure
+        self._lasting = listener.lasting
+        self._lasting_told = False
         self.server_state.connections = clients.connections  # type: ignore[assignment]  # a set of the same
         self._doors = [*listener.sockets, *listener.neighbours]
         self._neighbours = listener.neighbours
@@ -83,23 +86,41 @@ class Server(uvicorn.Server):
         self._neighbourhood = Neighbourhood(self._neighbours, self._protocol)
 
     async def on_tick(self, counter: int) -> bool:
-        """Look for who is overdue, ten times a second with the rest."""
+        """Look for who is overdue, and whether it is time to go, ten times a second."""
         self.clients.tick()
-        return await super().on_tick(counter)
+        over = await super().on_tick(counter)
+        return over or (self._departure.has_begun and await self._has_left())
+
+    async def _has_left(self) -> bool:
+        """Accept nobody; say whether the leisure is over, or nobody there to make use of it.
+
+        Idle connections stay as well, up to `limits.keepalive`: whoever sends a request in the very
+        moment of a reload must not find the connection closed.
+        """
+        await self._stop_accepting()
+        if not (self.clients.connections or self.server_state.tasks):
+            return True
+        left = self._departure.until - self.clients.now
+        takes = min(self._lasting.leaving_takes(), self._departure.leisure / 2)
+        if not self._lasting_told and 0 < left <= takes:
+            self._lasting_told = True
+            self._lasting.go_away(left)
+        return left <= 0
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002  those of the listener
         """Accept nobody, say the last words to everybody, and cut off who is there after the grace.
 
         A second signal ends the grace.
         """
-        await self._close_doors()
-        self.clients.drain()
-        self._leave()
+        await self._stop_accepting()
+        self.clients.hurry()
+        grace = self.clients.limits.shutdown_grace
+        self._lasting.go_away(grace / 2)
         tasks = self.server_state.tasks
-        until = self.clients.now + self.clients.limits.shutdown_grace
+        until = self.clients.now + grace
         while self.clients.connections or tasks:
             self.clients.tick()
-            if self.clients.now >= until or self.force_exit:
+            if self.clients.now >= until or self.force_exit or self._departure.at_once:
                 break
             await asyncio.sleep(TICK / 2)
         if self.clients.connections:
@@ -109,6 +130,12 @@ class Server(uvicorn.Server):
             task.cancel()
         if tasks:
             await asyncio.wait(tuple(tasks), timeout=_LAST_WORDS)
+
+    async def _stop_accepting(self) -> None:
+        """Close the doors; from now on each connection's next answer is its last."""
+        if not self.clients.draining:
+            await self._close_doors()
+            self.clients.draining = True
 
     async def _close_doors(self) -> None:
         """Accept nobody more; who waits in a queue already counts as connected, and is let in."""
@@ -132,10 +159,13 @@ class Server(uvicorn.Server):
         )
 
 
-def server_for(listener: Listener, *, limits: Limits, refused: OnRefusal) -> Server:
+def server_for(
+    listener: Listener, *, limits: Limits, refused: OnRefusal, departure: Departure | None = None
+) -> Server:
     """Return a server that answers on the listener's sockets once it is served."""
     most, spare = _room_for(limits.max_connections)
-    return Server(listener, Clients(limits, refused, most=most, spare=spare))
+    clients = Clients(limits, refused, most=most, spare=spare)
+    return Server(listener, clients, departure or Departure())
 
 
 @lru_cache(maxsize=1)
@@ -175,35 +205,24 @@ async def serve(
     *,
     limits: Limits,
     refused: OnRefusal,
-    until: asyncio.Event | None = None,
+    departure: Departure | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM, or until the event; then let requests under way finish."""
+    """Serve until the departure, or without one until SIGINT or SIGTERM; requests may finish."""
     _calm_the_collector()
-    servers = [server_for(listener, limits=limits, refused=refused) for listener in listeners]
-
-    def stop() -> None:
-        for server in servers:
-            server.force_exit = server.should_exit
-            server.should_exit = True
-
-    async def stop_when_told(told: asyncio.Event) -> None:
-        await told.wait()
-        stop()
-
-    stopping = None
-    if until is None:
+    if departure is None:
+        departure = Departure()
         for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop)
-    else:
-        stopping = asyncio.create_task(stop_when_told(until))
+            asyncio.get_running_loop().add_signal_handler(number, departure.insist)
+    servers = [
+        server_for(listener, limits=limits, refused=refused, departure=departure)
+        for listener in listeners
+    ]
     await asyncio.gather(
         *(
             server.serve(sockets=listener.sockets)
             for server, listener in zip(servers, listeners, strict=True)
         )
     )
-    if stopping is not None:
-        stopping.cancel()
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -139,7 +139,7 @@ class HardenedProtocol(ReadingConnection):
             self.resume_reading()
             if self.phase is not Phase.HEAD:  # the next may have begun to come in
                 # Whoever was not told that this answer is the last one may well ask again.
-                leaving = self.clients.draining
+                leaving = self.clients.hurried
                 self.await_in(Phase.IDLE, LEAVE if leaving else self.clients.limits.keepalive)
 
     # Other ends of a connection than an answer.

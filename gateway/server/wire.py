@@ -97,7 +97,7 @@ class SocketWire(asyncio.Protocol):
             self._transport.abort()
 
     def shutdown(self) -> None:
-        """The server drains: a wire may go on until the grace is over."""
+        """The server stops: a wire may go on until the grace is over."""
 
     def data_received(self, data: bytes) -> None:
         """Octets have come in."""

@@ -6,14 +6,23 @@ channels neither cost a timer each nor hold up the event loop together.
 
 import asyncio
 import contextlib
+import math
 from collections import Counter
 from enum import StrEnum
-from itertools import cycle
+from itertools import chain, cycle
 from typing import Protocol
 
 from gateway.session.live import Channel
 
 VISIT_EVERY = 5  # seconds between two visits to the same channel
+PACE = 100
+"""Channels that are told to go in a second, where there is time.
+
+Each comes back at once, and asks for its session, a token and its upstream: thousands in one
+instant would be an outage for whoever takes them.
+"""
+
+_STEP = 0.1  # seconds between two groups that are told to go
 _LEAVE_WITHIN = 2.0  # seconds for channels to close when the process stops
 
 
@@ -49,6 +58,9 @@ class OpenChannels:
         self._turns = cycle(self._groups)
         self._timer: asyncio.TimerHandle | None = None
         self._is_leaving = False
+        self._untold: list[OpenChannel] = []  # of those that were open when the leaving began
+        self._leave_by = math.inf
+        self._telling: asyncio.TimerHandle | None = None
         self._empty: asyncio.Event | None = None  # somebody waits for the last one to close
 
     def __len__(self) -> int:
@@ -79,12 +91,22 @@ class OpenChannels:
         for channel in tuple(next(self._turns)):
             channel.visit()
 
-    def go_away(self) -> None:
-        """Tell every channel that the process stops, those still to come included."""
-        self._is_leaving = True
-        for group in self._groups:
-            for channel in tuple(group):
-                channel.go_away()
+    def leaving_takes(self) -> float:
+        """Return the seconds it takes to tell every channel, at our pace, that it has to go."""
+        return len(self) / PACE
+
+    def go_away(self, within: float = 0.0) -> None:
+        """Tell every channel that the process stops, those still to come included.
+
+        They are told one after the other, at our pace, or as fast as it takes to have told all
+        within so many seconds. Said again, it may only become faster.
+        """
+        now = asyncio.get_running_loop().time()
+        self._leave_by = min(self._leave_by, now + min(within, self.leaving_takes()))
+        if not self._is_leaving:
+            self._is_leaving = True
+            self._untold = list(chain.from_iterable(self._groups))
+        self._tell_some()
 
     async def aclose(self) -> None:
         """Close every channel, and give them a moment for it."""
@@ -95,6 +117,19 @@ class OpenChannels:
             self._empty = asyncio.Event()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._empty.wait(), _LEAVE_WITHIN)
+
+    def _tell_some(self) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
+        loop = asyncio.get_running_loop()
+        steps = max(1.0, (self._leave_by - loop.time()) / _STEP)
+        for _ in range(math.ceil(len(self._untold) / steps)):
+            channel = self._untold.pop()
+            if any(channel in group for group in self._groups):  # else it has closed by itself
+                channel.go_away()
+        if self._untold:
+            self._telling = loop.call_later(_STEP, self._tell_some)
 
     def _arm(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(1.0, self._tick)

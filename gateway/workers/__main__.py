@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from gateway.errors import Misconfigured
-from gateway.workers import reading, supervisor
+from gateway.workers import reading, reloading, supervisor
 
 _INTERRUPTED = 130  # 128 and SIGINT, as shells say it
 
@@ -22,7 +22,7 @@ def main(config_file: Path) -> int:
             _say(f"{config_file}:", found.text)
         if found.settings is None:
             return _not_started(f"{config_file} has to be corrected first.")
-        source = supervisor.Source(config_file, os.environ)  # noqa: TID251  as above
+        source = reloading.Source(config_file, os.environ)  # noqa: TID251  as above
         return supervisor.start(found.settings, source)
     except Misconfigured as failure:
         return _not_started(*(str(finding) for finding in failure.findings))

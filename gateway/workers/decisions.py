@@ -4,6 +4,8 @@ from collections.abc import Collection
 from itertools import count
 from math import ceil
 
+from gateway.adapters.redis_store import StoreSettings
+from gateway.session.sealing import RingKey
 from gateway.settings import Settings
 
 STEADY_AFTER = 1.0
@@ -52,3 +54,24 @@ def is_same_embedded_store(old: Settings, new: Settings) -> bool:
     """Whether both want the same private server, or none."""
     one, other = old.embedded_store, new.embedded_store
     return (one and one.directory) == (other and other.directory)
+
+
+def can_end_sessions_of(
+    old_keys: Collection[RingKey],
+    old_store: StoreSettings,
+    new_keys: Collection[RingKey],
+    new_store: StoreSettings,
+) -> bool:
+    """Whether workers with the new keys and store can end every session of the old ones.
+
+    A logout has to end a session's channels, wherever they are (P4). In another store nobody finds
+    the session, and without the key that sealed it nobody opens it.
+    """
+    same_place = (old_store.url, old_store.prefix) == (new_store.url, new_store.prefix)
+    return same_place and all(key in new_keys for key in old_keys)
+
+
+def is_traced(status: str) -> bool:
+    """Whether a debugger holds the process with this `/proc/…/status` (proc_pid_status(5))."""
+    lines = (line.partition(":") for line in status.splitlines())
+    return any(name == "TracerPid" and value.strip() != "0" for name, _, value in lines)

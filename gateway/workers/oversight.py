@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from gateway.adapters.metrics import SupervisorMetrics
 from gateway.web.admin import Readiness
-from gateway.workers.crew import Generation, Worker
+from gateway.workers.crew import Generation
 from gateway.workers.exposition import merged
+from gateway.workers.worker import Worker
 
 _METRICS_WITHIN = 0.5  # seconds for a worker's metrics
 _HEALTH_WITHIN = 0.9  # seconds; who probes has rarely more patience than one
@@ -52,7 +53,7 @@ class Oversight:
             for worker, text in zip(workers, answers, strict=True)
             if text is not None
         }
-        self._metrics.silences.inc(len(workers) - len(told))
+        self._metrics.silences.labels("left_out").inc(len(workers) - len(told))
         self._metrics.workers.set(len(state.current.serving()) if state.current else 0)
         return merged(self._metrics.text().decode(), told).encode()
 

@@ -9,9 +9,10 @@ from gateway.server.sockets import grow, share, shut_out
 from gateway.settings import Settings
 from gateway.workers import decisions
 from gateway.workers.channel import Channel
-from gateway.workers.crew import Generation, Worker
+from gateway.workers.crew import Generation
 from gateway.workers.forking import fork_from_loop
 from gateway.workers.serving import Assignment, work
+from gateway.workers.worker import Worker
 
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 

@@ -1,6 +1,7 @@
 """One worker: it serves browsers, answers its supervisor, and ends when it is told to or alone."""
 
 import asyncio
+import faulthandler
 import logging
 import signal
 import socket
@@ -14,6 +15,7 @@ from gateway.errors import Misconfigured, Unavailable
 from gateway.server.sockets import shut_out
 from gateway.settings import Settings
 from gateway.workers.channel import Channel, Message
+from gateway.workers.worker import TELLS_WHERE
 
 _log = logging.getLogger("gateway.workers")
 
@@ -31,6 +33,8 @@ class Assignment:
 
 def work(assignment: Assignment, supervisor: socket.socket) -> int:
     """Be a worker; return the process's exit code."""
+    # To standard error: names of files and functions only, no value.
+    faulthandler.register(TELLS_WHERE, file=2)
     lines = logs.begin(assignment.settings, assignment.number)
     try:
         with asyncio.Runner(loop_factory=server.loop_factory()) as runner:
@@ -40,12 +44,12 @@ def work(assignment: Assignment, supervisor: socket.socket) -> int:
 
 
 async def _work(assignment: Assignment, supervisor: socket.socket, lines: LogWriter) -> int:
-    told = asyncio.Event()
+    departure = server.Departure()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
+        asyncio.get_running_loop().add_signal_handler(number, departure.leave)
     channel = await Channel.over(supervisor)
     try:
-        await _serve(assignment, channel, told, lines)
+        await _serve(assignment, channel, departure, lines)
     except Misconfigured as failure:
         channel.send(event="failed", why="; ".join(failure.findings))
     except Exception as failure:  # noqa: BLE001  a bug: told to the supervisor, which replaces us
@@ -58,25 +62,25 @@ async def _work(assignment: Assignment, supervisor: socket.socket, lines: LogWri
 
 
 async def _serve(
-    assignment: Assignment, channel: Channel, told: asyncio.Event, lines: LogWriter
+    assignment: Assignment, channel: Channel, departure: server.Departure, lines: LogWriter
 ) -> None:
     settings = assignment.settings
     async with app.opened(
         settings, assignment.store, lines, assignment.number, announce=False
     ) as gateway:
-        attending = asyncio.create_task(_attend(assignment, channel, gateway, told))
+        attending = asyncio.create_task(_attend(assignment, channel, gateway, departure))
         channel.send(event="ready")
         listener = server.Listener(
             gateway.public,
             list(assignment.doors),
             list(assignment.neighbours),
-            gateway.channels.go_away,
+            gateway.channels,
         )
         await server.serve(
             [listener],
             limits=settings.limits,
             refused=gateway.refused,
-            until=told,
+            departure=departure,
         )
         attending.cancel()
         with suppress(asyncio.CancelledError):
@@ -84,23 +88,28 @@ async def _serve(
 
 
 async def _attend(
-    assignment: Assignment, channel: Channel, gateway: app.Gateway, told: asyncio.Event
+    assignment: Assignment, channel: Channel, gateway: app.Gateway, departure: server.Departure
 ) -> None:
-    """Answer the supervisor's questions; without a supervisor there is nothing to work for."""
+    """Do what the supervisor says, and answer; without it there is nothing to work for."""
     answering: set[asyncio.Task[None]] = set()
     while (message := await channel.receive()) is not None:
+        if message.get("tell") == "retire":
+            departure.leave(message["leisure"])
+            continue
         # A question about the store takes its time, and the next one must not wait for it.
         task = asyncio.create_task(_answer(message, channel, gateway))
         answering.add(task)
         task.add_done_callback(answering.discard)
-    if not told.is_set():
+    if not departure.is_due:
         _log.warning("the supervisor is gone; this worker finishes what it has begun, and ends")
         shut_out((*assignment.doors, *assignment.neighbours))  # as the supervisor would have
-        told.set()
+        departure.leave()
 
 
 async def _answer(message: Message, channel: Channel, gateway: app.Gateway) -> None:
     match message.get("ask"):
+        case "pulse":
+            answer = ""
         case "metrics":
             answer = gateway.exposition().decode()
         case "health":

@@ -317,6 +317,16 @@ PARTS = _parts()
 IMPLEMENTATIONS = _implementations()
 
 
+def test_what_tests_share_is_no_test() -> None:
+    borrowed = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.module}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and ".test_" in (node.module or "")
+    ]
+    assert borrowed == []  # tests/support is for that
+
+
 PURE = [module for module in MODULES if module.name.startswith(("edge/", "oidc/"))]
 CALCULATION = {
     "base64",

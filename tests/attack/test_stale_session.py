@@ -9,6 +9,7 @@ import asyncio
 import pytest
 
 from tests.support.browser import Browser
+from tests.support.key_rings import NEW, with_keys
 from tests.support.memory_store import LAG, MemoryStore
 from tests.support.world import SESSION, World, settings_of
 
@@ -197,8 +198,6 @@ async def test_everybody_gets_their_own_however_many_share_the_memory() -> None:
 
 
 async def test_a_worker_without_the_key_does_not_serve_what_another_has_in_memory_d16() -> None:
-    from tests.flow.test_rollout import NEW, with_keys  # noqa: PLC0415
-
     world, _, there, _ = await two_workers()
     stranger = world.replica(with_keys(world.settings, NEW))
     there.origins = {**there.origins, world.home: stranger.public}

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from playwright.sync_api import Browser, Error, sync_playwright
 
+from tests.support.dev_world import DevWorld
 from tests.support.processes import (
     PROVIDER,
     ROOT,
@@ -26,16 +27,6 @@ from tests.support.redis_servers import RealServer, redis_server_binary
 from tests.support.redis_servers import running as serving
 
 CLIENT_SECRET = "e2e-client-secret-of-40-characters-00001"
-
-
-@dataclass
-class DevWorld:
-    """`gateway dev`, as `make run` starts it."""
-
-    home: str
-    issuer: str
-    admin: str
-    program: Program
 
 
 @dataclass
@@ -86,6 +77,14 @@ def browser() -> Iterator[Browser]:
             raise
         yield chrome
         chrome.close()
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real store that is empty."""
+    folder = tmp_path_factory.mktemp("redis")
+    with serving(RealServer(redis_server_binary(), folder, port=free_port())) as server:
+        yield f"redis://127.0.0.1:{server.port}/0"
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.e2e.conftest import DevWorld
+from tests.support.dev_world import DevWorld, log_in
 from tests.support.pictures import picture, stay_on_the_hop_page
 from tests.support.processes import Program, free_port, gateway_command, running
 
@@ -29,15 +29,6 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 @pytest.fixture
 def page(context: BrowserContext) -> Page:
     return context.new_page()
-
-
-def log_in(page: Page, world: DevWorld, name: str = "Ada Lovelace") -> None:
-    page.goto(world.home)
-    page.get_by_role("button", name="Log in").first.click()
-    page.wait_for_url(f"{world.issuer}/**")
-    page.get_by_role("button", name=name).click()
-    page.wait_for_url(f"{world.home}/**")
-    expect(page.get_by_role("heading", level=1)).to_contain_text(name.split(maxsplit=1)[0])
 
 
 def test_the_sample_app_from_login_to_logout(

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Error, Page, expect
 
-from tests.e2e.conftest import DevWorld
-from tests.e2e.test_dev_world import log_in
+from tests.support.dev_world import DevWorld, log_in
 
 pytestmark = pytest.mark.e2e
 

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.flow.test_dev_api import Api
 from tests.support import frames
+from tests.support.sample_api import Api
 from tests.support.websocket_ends import HANDSHAKE, Endpoint, Opening, ask
 
 

@@ -1,19 +1,8 @@
 """Rolling out a release or a key: replicas that differ lose nobody a session (F33, D16)."""
 
-from dataclasses import replace
-
 from gateway.ports import StoredRecord
-from gateway.secret import KeyMaterial
-from gateway.session.sealing import RingKey
-from gateway.settings import Settings
+from tests.support.key_rings import NEW, with_keys
 from tests.support.world import SESSION, World
-
-
-def with_keys(settings: Settings, *keys: RingKey) -> Settings:
-    return replace(settings, keys=keys)
-
-
-NEW = RingKey("k-2027", KeyMaterial(bytes(range(100, 132))))
 
 
 async def test_a_new_key_in_front_keeps_every_session_and_seals_the_new_ones() -> None:

@@ -14,10 +14,10 @@ from gateway.edge.messages import Body, UpstreamRequest
 from gateway.edge.upstream_group import PoolLimits, Timeouts, UpstreamGroup
 from gateway.errors import Code, Unavailable
 from gateway.ports import Upgraded
-from tests.property.test_upstream_answers import answers
 from tests.support.examples import examples
 from tests.support.raw_upstream import OK, RawUpstream, raw_upstream
 from tests.support.upstream_calls import GROUP, answered, of, pieces, request
+from tests.support.wild_answers import answers
 
 EXAMPLES = examples(150)
 

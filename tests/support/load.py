@@ -8,7 +8,7 @@ failure, whoever is to blame. Only a connect that is refused is counted apart.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,19 +27,24 @@ class Lost:
 
 @dataclass
 class Load:
-    """`clients` ask for `requests` in turn, `pause` seconds after each answer."""
+    """`clients` ask for `requests` in turn, `pause` seconds after each answer.
+
+    `wanted` are the bodies to expect, by request, for those whose answers are to be compared.
+    """
 
     port: int
     requests: Sequence[bytes]
     clients: int = 16
     pause: float = 0.002
     per_connection: int = 0  # requests, 0 for as many as it lasts
+    wanted: Mapping[bytes, bytes] = field(default_factory=dict)
 
     statuses: Counter[int] = field(default_factory=Counter)
     lost: list[Lost] = field(default_factory=list)
     refused: int = 0
     closed: int = 0  # connections that ended with `Connection: close`
     bodies: set[bytes] = field(default_factory=set)
+    wrong: list[bytes] = field(default_factory=list)  # bodies that are not those wanted
     stopping: bool = False
 
     @property
@@ -71,11 +76,14 @@ class Load:
         turn = number
         asked = 0
         while not self.stopping:
-            writer.write(self.requests[turn % len(self.requests)])
+            request = self.requests[turn % len(self.requests)]
+            writer.write(request)
             async with asyncio.timeout(_PATIENCE):
                 status, last, body = await answer(reader)
             self.statuses[status] += 1
             self.bodies.add(body)
+            if body != self.wanted.get(request, body):
+                self.wrong.append(body)
             asked += 1
             if last:
                 self.closed += 1

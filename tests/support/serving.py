@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.errors import Code
+from gateway.server.departure import Departure, Lasting, NothingLasts
 from gateway.server.listening import Listener, Server, server_for
 from gateway.server.sockets import bind
 from gateway.settings import Limits
@@ -76,6 +77,7 @@ class Served:
     port: int
     server: Server
     serving: asyncio.Task[None]
+    departure: Departure
     refused: list[tuple[Code, str]] = field(default_factory=list)
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -98,7 +100,11 @@ class Served:
 
     def stop(self) -> None:
         """Tell it to stop, as a signal does; `serving` ends when it has."""
-        self.server.should_exit = True
+        self.departure.leave()
+
+    async def stopped(self) -> None:
+        """Wait until it has."""
+        await asyncio.wait_for(asyncio.shield(self.serving), PATIENCE)
 
     @property
     def connected(self) -> int:
@@ -115,7 +121,7 @@ class Served:
 
 @contextlib.asynccontextmanager
 async def served(
-    app: Any, limits: Limits | None = None, refused: Any = None
+    app: Any, limits: Limits | None = None, refused: Any = None, lasting: Lasting | None = None
 ) -> AsyncIterator[Served]:
     """Serve an ASGI application for the length of a block."""
     listening = bind("127.0.0.1", 0)
@@ -126,10 +132,12 @@ async def served(
         if refused is not None:
             refused(code, peer)
 
-    server = server_for(Listener(app, [listening]), limits=limits or Limits(), refused=tell)
+    departure = Departure()
+    listener = Listener(app, [listening], lasting=lasting or NothingLasts())
+    server = server_for(listener, limits=limits or Limits(), refused=tell, departure=departure)
     task = asyncio.create_task(server.serve(sockets=[listening]))
     try:
-        yield Served(listening.getsockname()[1], server, task, told)
+        yield Served(listening.getsockname()[1], server, task, departure, told)
     finally:
         server.force_exit = server.should_exit = True
         await task

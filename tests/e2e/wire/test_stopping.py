@@ -1,50 +1,19 @@
 """How a server stops (F32): nobody new, last words, time to finish, and then the end."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
 from gateway.settings import Limits
-from tests.e2e.wire.test_switching import ASK, HANDSHAKE, Switching
-from tests.support.serving import PATIENCE, Served, served
+from tests.support.patient import Patient
+from tests.support.serving import PATIENCE, served
 from tests.support.strict_http import read_answers
+from tests.support.switching import ASK, HANDSHAKE, Switching
 
 pytestmark = pytest.mark.e2e
 
 GET = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
 POST = b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n"
-
-
-class Patient:
-    """An application that reads the body, waits until it may answer, and then does."""
-
-    def __init__(self, *, may: bool = False) -> None:
-        self.may = asyncio.Event()
-        if may:
-            self.may.set()
-        self.asked = 0
-        self.cancelled = 0
-        self.bodies: list[bytes] = []
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        self.asked += 1
-        try:
-            octets = bytearray()
-            while (message := await receive())["more_body"]:
-                octets += message["body"]
-            self.bodies.append(bytes(octets + message["body"]))
-            await self.may.wait()
-        except asyncio.CancelledError:
-            self.cancelled += 1
-            raise
-        length = [(b"content-length", b"2")]
-        await send({"type": "http.response.start", "status": 200, "headers": length})
-        await send({"type": "http.response.body", "body": b"ok"})
-
-
-async def stopped(server: Served) -> None:
-    await asyncio.wait_for(asyncio.shield(server.serving), PATIENCE)
 
 
 async def test_a_stopping_server_accepts_nobody_new() -> None:
@@ -57,7 +26,7 @@ async def test_a_stopping_server_accepts_nobody_new() -> None:
         with pytest.raises(ConnectionRefusedError):
             await server.connect()
         app.may.set()
-        await stopped(server)
+        await server.stopped()
 
 
 async def test_a_request_under_way_finishes_and_its_answer_is_the_last() -> None:
@@ -71,7 +40,7 @@ async def test_a_request_under_way_finishes_and_its_answer_is_the_last() -> None
         app.may.set()
         (answer,) = read_answers(await talk.rest(), [])
         assert (answer.status, answer.closes) == (200, True)
-        await stopped(server)
+        await server.stopped()
     assert app.cancelled == 0
 
 
@@ -85,7 +54,7 @@ async def test_an_upload_under_way_finishes_too() -> None:
         talk.send(b" last")
         (answer,) = read_answers(await talk.rest(), [])
         assert (answer.status, answer.closes) == (200, True)
-        await stopped(server)
+        await server.stopped()
     assert app.bodies == [b"first last"]
 
 
@@ -98,7 +67,7 @@ async def test_pipelined_requests_are_all_answered_before_the_end() -> None:
         await asyncio.sleep(0.2)
         app.may.set()
         answers = read_answers(await talk.rest(), [])
-        await stopped(server)
+        await server.stopped()
     assert [answer.closes for answer in answers] == [False, False, True]
 
 
@@ -110,7 +79,7 @@ async def test_idle_connections_are_closed_and_hold_nobody_up() -> None:
         server.stop()
         assert await idle.rest() == b""
         assert await silent.rest() == b""
-        await stopped(server)
+        await server.stopped()
 
 
 async def test_a_request_that_comes_in_at_that_very_moment_is_still_answered() -> None:
@@ -123,7 +92,7 @@ async def test_a_request_that_comes_in_at_that_very_moment_is_still_answered() -
         talk.send(GET)
         (answer,) = read_answers(await talk.rest(), [])
         assert (answer.status, answer.closes) == (200, True)
-        await stopped(server)
+        await server.stopped()
     assert app.asked == 2
 
 
@@ -134,7 +103,7 @@ async def test_what_is_under_way_after_the_grace_is_cancelled_and_cut_off() -> N
         await asyncio.sleep(0.05)
         server.stop()
         assert await talk.rest() == b""
-        await stopped(server)
+        await server.stopped()
     assert app.cancelled == 1
 
 
@@ -145,8 +114,8 @@ async def test_a_second_signal_ends_the_grace() -> None:
         await asyncio.sleep(0.05)
         server.stop()
         await asyncio.sleep(0.3)
-        server.server.force_exit = True
-        await stopped(server)
+        server.departure.insist()
+        await server.stopped()
     assert app.cancelled == 1
 
 
@@ -160,7 +129,7 @@ async def test_a_wire_goes_on_during_the_grace_and_ends_with_it() -> None:
         talk.send(b"still there")
         assert await talk.exactly(11) == b"still there"
         assert await talk.rest() == b""
-        await stopped(server)
+        await server.stopped()
         assert app.ends[0].losses == 1
 
 

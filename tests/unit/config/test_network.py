@@ -93,6 +93,14 @@ def test_by_default_a_gateway_that_stops_accepts_nobody_any_more() -> None:
     assert settings({"listen.drain_delay": "15s"}).listen.drain_delay == 15.0
 
 
+def test_old_workers_and_silent_ones_have_their_time() -> None:
+    assert settings().listen.worker_silence == 30.0
+    assert settings({"listen.worker_silence": "1m"}).listen.worker_silence == 60.0
+    assert settings().limits.reload_grace == 600.0
+    assert settings({"limits.reload_grace": "0s"}).limits.reload_grace == 0.0
+    assert errors({"listen.worker_silence": "1s"}) == ["listen.worker_silence"]
+
+
 def test_further_hosts_are_kept_in_lower_case() -> None:
     made = settings({"listen.accepted_hosts": ["Gateway.internal:8080", "10.0.0.5"]})
     assert made.listen.accepted_hosts == {"gateway.internal:8080", "10.0.0.5"}

@@ -4,85 +4,25 @@ import asyncio
 import logging
 import os
 import signal
-import socket
-from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from gateway.workers.channel import Channel
-from gateway.workers.crew import Generation, Worker, manner
-from gateway.workers.forking import fork_from_loop
-from tests.support.world import settings_of
-
-Body = Callable[[socket.socket], int]
-PATIENCE = 20.0  # seconds, for things that take a fraction of one
-
-
-def serves(line: socket.socket) -> int:
-    """Ready at once; answers every question with its own words."""
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    with line.makefile("rwb", buffering=0) as stream:
-        stream.write(b'{"event": "ready"}\n')
-        for question in stream:
-            stream.write(question.replace(b'"ask": ', b'"answer": '))
-    return 0
-
-
-def silent(line: socket.socket) -> int:
-    line.sendall(b'{"event": "ready"}\n')
-    signal.pause()
-    return 0
-
-
-def breaks(line: socket.socket) -> int:
-    return 3
-
-
-def complains(line: socket.socket) -> int:
-    line.sendall(b'{"event": "failed", "why": "no certificates"}\n')
-    return 1
-
-
-def raises(line: socket.socket) -> int:
-    raise RuntimeError("a bug")
-
-
-async def hired(body: Body) -> Worker:
-    ours, theirs = socket.socketpair()
-    with theirs:
-        pid = await fork_from_loop(lambda: body(theirs), {theirs.fileno()})
-    return Worker(7, pid, await Channel.over(ours))
-
-
-@pytest.fixture
-async def crew() -> AsyncIterator[list[Generation]]:
-    made: list[Generation] = []
-    yield made
-    for generation in made:
-        generation.kill()
-        await generation.gone()
-
-
-def generation_of(crew: list[Generation], *bodies: Body) -> tuple[Generation, list[int]]:
-    """A generation whose first workers are these bodies, and every later one the last of them."""
-    left = list(bodies)
-    counted: list[int] = []
-
-    async def hire(_: Generation, seat: int) -> Worker:
-        return await hired(left.pop(0) if len(left) > 1 else left[0])
-
-    settings = settings_of()
-    made = Generation(
-        1, settings, settings.store, hire, lambda: counted.append(1), seats=len(bodies)
-    )
-    crew.append(made)
-    return made, counted
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not holds():  # noqa: ASYNC110  what is waited for happens in another process
-            await asyncio.sleep(0.01)
+from gateway.workers.crew import Generation
+from gateway.workers.worker import manner
+from tests.support.small_workers import (
+    PATIENCE,
+    Body,
+    breaks,
+    complains,
+    generation_of,
+    hired,
+    raises,
+    raves,
+    retires,
+    serves,
+    silent,
+    until,
+)
 
 
 async def test_a_worker_that_serves_answers_and_drains() -> None:
@@ -122,11 +62,6 @@ async def test_a_worker_that_does_not_start_says_why(body: Body, why: str) -> No
     assert await worker.started == why
     assert await worker.ended > 0
     assert not worker.has_started
-
-
-def raves(line: socket.socket) -> int:
-    line.sendall(b'{"event": "ready"}\n[1, 2\n')
-    return len(line.recv(1))  # until the supervisor hangs up
 
 
 async def test_a_worker_that_writes_what_is_no_message_is_let_go() -> None:
@@ -176,6 +111,20 @@ async def test_nobody_is_replaced_when_the_generation_drains(crew: list[Generati
         await generation.gone()
     assert generation.workers == set()
     assert len(counted) <= 1
+
+
+async def test_a_retired_worker_is_told_for_how_long_and_none_takes_its_place(
+    crew: list[Generation],
+) -> None:
+    generation, counted = generation_of(crew, retires)
+    await generation.begin()
+    (worker,) = generation.serving()
+    generation.retire(0.25)
+    assert worker.state == "draining"
+    assert generation.serving() == []
+    assert await worker.ended == 25
+    await generation.gone()
+    assert counted == []
 
 
 def test_an_exit_is_told_in_words() -> None:

@@ -4,10 +4,15 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.adapters.redis_store import StoreSettings
+from gateway.secret import StoreUrl
+from gateway.session.sealing import RingKey
 from gateway.settings import AdminListen, EmbeddedStore, Settings
 from gateway.workers.decisions import (
+    can_end_sessions_of,
     cores,
     is_same_embedded_store,
+    is_traced,
     kept_until_restart,
     lowest_free,
     pause_before_restart,
@@ -94,3 +99,34 @@ def test_an_embedded_store_is_the_same_if_its_directory_is() -> None:
     assert not is_same_embedded_store(EMBEDDED, moved)
     assert not is_same_embedded_store(EMBEDDED, OLD)
     assert is_same_embedded_store(OLD, OLD)
+
+
+SECOND = settings_of({"keys": [{"id": "k-2027", "secret": {"env": "RING_KEY"}}]}).keys[0]
+
+
+@pytest.mark.parametrize(
+    ("keys", "store", "expected"),
+    [
+        (OLD.keys, OLD.store, True),
+        ((SECOND, *OLD.keys), replace(OLD.store, max_connections=1), True),
+        ((SECOND,), OLD.store, False),  # what the old key sealed stays closed
+        (OLD.keys, replace(OLD.store, prefix="other:"), False),
+        (OLD.keys, replace(OLD.store, url=StoreUrl("redis://elsewhere:1/0")), False),
+    ],
+)
+def test_sessions_can_be_ended_by_who_finds_and_opens_them(
+    keys: tuple[RingKey, ...], store: StoreSettings, *, expected: bool
+) -> None:
+    assert can_end_sessions_of(OLD.keys, OLD.store, keys, store) is expected
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ("Name:\tpython\nState:\tt (tracing stop)\nTracerPid:\t4711\nUid:\t0\n", True),
+        ("Name:\tpython\nState:\tT (stopped)\nTracerPid:\t0\nUid:\t0\n", False),
+        ("", False),
+    ],
+)
+def test_a_debugger_is_known_by_the_process_status(status: str, *, expected: bool) -> None:
+    assert is_traced(status) is expected
