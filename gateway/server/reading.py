@@ -16,7 +16,7 @@ from gateway.errors import Code, Refused
 from gateway.server.body_clock import BodyClock
 from gateway.server.deadlines import Phase, TimedConnection
 from gateway.server.exchange import HIGH_WATER, Exchange
-from gateway.server.framing import TELLING, Framing, judge_framing
+from gateway.server.head_rules import fields_too_large, judge_head, trimmed
 from gateway.server.heads import Head, about_request, is_whole
 from gateway.web.connection import Connection
 
@@ -145,14 +145,7 @@ class ReadingConnection(TimedConnection):
             if self._beside_body > limits.max_header_bytes:
                 self._bad_body("Too much of the body is not its content.")
         elif self._head_octets > limits.max_target_bytes + limits.max_header_bytes + _LINE:
-            self.refuse(self._fields_too_large())
-
-    def _fields_too_large(self) -> Refused:
-        limits = self.clients.limits
-        detail = (
-            f"The limits are {limits.max_header_bytes} octets, {limits.max_header_count} fields."
-        )
-        return Refused(Code.FIELDS_TOO_LARGE, detail)
+            self.refuse(fields_too_large(limits))
 
     def _unreadable(self, failure: httptools.HttpParserError, data: bytes) -> None:
         if self.deaf:
@@ -217,14 +210,23 @@ class ReadingConnection(TimedConnection):
         version, method = self.parser.get_http_version(), self.parser.get_method()
         upgrade = self.parser.should_upgrade()
         try:
-            framing = self._judge(method, version, upgrade=upgrade)
+            framing = judge_head(
+                method,
+                version,
+                self.headers,
+                self.clients.limits,
+                at_most=self._head_octets + self._begun_within,
+                upgrade=upgrade,
+            )
         except Refused as refusal:
             self.refuse(refusal)
             raise Stop from None
         self._fields_complete = True
+        fields = trimmed(self.headers)
+        self.headers = []  # trailers go where nobody looks (L9); they count as beside the body
         # Behind a request for an upgrade nothing on this connection is HTTP for sure.
         keep_alive = version == "1.1" and not upgrade and self.parser.should_keep_alive()
-        about = about_request(method, version, self.url, self.headers, self.asgi_version)
+        about = about_request(method, version, self.url, fields, self.asgi_version)
         if keep_alive and framing.length == 0:
             self._plain = Head(about)
         self.newest = exchange = Exchange(
@@ -235,36 +237,11 @@ class ReadingConnection(TimedConnection):
             keep_alive=keep_alive,
             upgrade=version == "1.1" and upgrade,
         )
-        self.headers = []  # trailers go where nobody looks (L9); they count as beside the body
         if framing.length == 0:
             self.phase, self.deadline = Phase.ANSWER, math.inf
         else:
             self._body_begins(is_sent=not framing.expects_continue)
         self.begin(exchange)
-
-    def _judge(self, method: bytes, version: str, *, upgrade: bool) -> Framing:
-        limits, fields = self.clients.limits, self.headers
-        if len(fields) > limits.max_header_count:
-            raise self._fields_too_large()
-        if self._head_octets + self._begun_within > limits.max_header_bytes:  # at most so many
-            octets = sum(len(name) + len(value) + 4 for name, value in fields)
-            if octets > limits.max_header_bytes:
-                raise self._fields_too_large()
-        framing = judge_framing([field for field in fields if field[0] in TELLING], version)
-        values = b"\n".join([value for _, value in fields]) + b"\n"
-        if b" \n" in values or b"\t\n" in values:  # RFC 9112 section 5: not part of the value
-            self.headers = [(name, value.rstrip(b" \t")) for name, value in fields]
-        if method == b"CONNECT":
-            raise Refused(Code.METHOD_NOT_IMPLEMENTED)
-        most, length = limits.max_body_bytes, framing.length
-        if most is not None and length is not None and length > most:
-            raise Refused(Code.BODY_TOO_LARGE)
-        if upgrade and length != 0:
-            # httptools reads what follows an Upgrade as another protocol's octets: the body would
-            # come back as the next request (RFC 9112 section 11.2).
-            detail = "A request that asks for an upgrade cannot carry a body here."
-            raise Refused(Code.UPGRADE_REFUSED, detail)
-        return framing
 
     def _body_begins(self, *, is_sent: bool) -> None:
         self.body_clock = BodyClock(self.clients)
