@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import yaml
 
@@ -76,9 +77,12 @@ class OpenGateway:
 
     def workers(self) -> list[int]:
         """The process ids of its workers."""
-        mine = self.program.process.pid
-        children = Path(f"/proc/{mine}/task/{mine}/children").read_text().split()
-        return [int(child) for child in children if _is_a_gateway(int(child))]
+        try:
+            found = [int(worker["process"]) for worker in self.ready()["workers"]]
+        except HTTPError as unready:
+            found = [int(worker["process"]) for worker in json.load(unready)["workers"]]
+        assert found, "what is measured would be the supervisor alone"
+        return found
 
     def _processes(self) -> tuple[int, ...]:
         return (self.program.process.pid, *self.workers())
@@ -89,11 +93,6 @@ def _octets(pid: int, name: str) -> int:
     status = Path(f"/proc/{pid}/status").read_text()
     (line,) = [line for line in status.splitlines() if line.startswith(f"{name}:")]
     return int(line.split()[1]) * 1024
-
-
-def _is_a_gateway(pid: int) -> bool:
-    """Not so the gateway's store."""
-    return b"gateway\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 @contextlib.contextmanager
