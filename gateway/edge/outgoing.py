@@ -5,7 +5,6 @@ Paths are cut and joined as octets; no URL is ever built from text and parsed ag
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import unquote_to_bytes
 
 from gateway.edge.forwarded import ForwardedPolicy, forwarded_fields
 from gateway.edge.headers import content_length, request_fields
@@ -22,8 +21,30 @@ PSEUDONYM = b"gateway"
 MAX_PASSES = 3
 """How often one request may already have come through a gateway (K9)."""
 
+
+def _spelled(word: bytes) -> bytes:
+    """Return an expression for a word of small letters, each as it is or percent-encoded."""
+    # In ASCII a letter and its capital differ in the first of their two digits.
+    return b"".join(
+        b"(?:%c|%%[%d%d]%x)" % (letter, letter >> 4, (letter >> 4) - 2, letter & 15)
+        for letter in word
+    )
+
+
 # `access_token` in the spellings that upstream frameworks fold to it: PHP folds dots and spaces.
-_TOKEN_KEY = re.compile(rb" *access[_. ]token *(?:\[.*)?", re.DOTALL)
+# Over the raw query, in one go: to split and decode sixteen thousand octets takes ten milliseconds.
+_SPACES = rb"(?:[ +]|%20)*"
+_BORDER = rb"(?:[_. +]|%5f|%2e|%20)"
+_TOKEN_KEY = re.compile(
+    rb"(?:^|[&;])"
+    + _SPACES
+    + _spelled(b"access")
+    + _BORDER
+    + _spelled(b"token")
+    + _SPACES
+    + rb"(?:$|[=&;\[]|%5b)",
+    re.IGNORECASE,
+)
 
 
 def refuse_tokens(request: BrowserRequest, target: Target) -> None:  # noqa: ARG001 - see below
@@ -31,13 +52,8 @@ def refuse_tokens(request: BrowserRequest, target: Target) -> None:  # noqa: ARG
 
     The fields of the request are not looked at: a browser's Authorization is never forwarded.
     """
-    query = target.query
-    if not query or (b"%" not in query and b"token" not in query.lower()):
-        return
-    for pair in re.split(rb"[&;]", query):
-        key = unquote_to_bytes(pair.partition(b"=")[0].replace(b"+", b" ")).lower()
-        if _TOKEN_KEY.fullmatch(key):
-            raise Refused(Code.TOKEN_IN_REQUEST, "Tokens are not accepted in a URL.")
+    if target.query and _TOKEN_KEY.search(target.query):
+        raise Refused(Code.TOKEN_IN_REQUEST, "Tokens are not accepted in a URL.")
 
 
 def upstream_target(route: Route, target: Target) -> bytes:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from gateway.errors import Code
 from gateway.server.heads import Heads
+from gateway.server.turns import Turns
 from gateway.settings import Limits
 
 OnRefusal = Callable[[Code, str], None]
@@ -57,6 +58,7 @@ class Clients:
         self.hurried = False  # and nobody is waited for who asks nothing
         self.connections: set[Counted] = set()
         self.heads = Heads()
+        self.turns = Turns()
         shortest = min(
             limits.header_timeout,
             limits.body_idle,

@@ -112,7 +112,8 @@ class Heads:
         if known is None or line is None or len(line[2]) > longest_target:
             return None
         head = Head({**known.scope, **_about_line(line[1], line[2])})
-        self._keep_head(octets, head)
+        if len(octets) <= LONGEST_HEAD:
+            self._keep_head(octets, head)
         return head
 
     def keep(self, octets: bytes, head: Head) -> None:
@@ -123,8 +124,10 @@ class Heads:
         if len(head.scope["headers"]) > MOST_FIELDS:
             return
         self._keep_head(octets, head)
-        block = octets[octets.find(_LINE_END) :]
-        if self._second_block.is_for(block):
+        end = octets.find(_LINE_END)
+        block = octets[end:]
+        # The parser skips empty lines: what lies behind the first line end may be a whole request.
+        if _REQUEST_LINE.fullmatch(octets, 0, end) and self._second_block.is_for(block):
             _keep(self._blocks, block, head, MOST_BLOCKS)
 
     def _keep_head(self, octets: bytes, head: Head) -> None:

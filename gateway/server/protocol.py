@@ -85,6 +85,11 @@ class HardenedProtocol(ReadingConnection):
 
     def _start(self, exchange: Exchange) -> None:
         self._under_way = exchange
+        self.clients.turns.begin(self._run, exchange, self.loop)
+
+    def _run(self, exchange: Exchange) -> None:
+        if exchange.gone:
+            return  # it waited for its turn, and its client did not
         exchange.task = self.loop.create_task(exchange.run(self.app))
         self.tasks.add(exchange.task)
 

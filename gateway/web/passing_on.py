@@ -4,6 +4,7 @@
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from gateway.edge import outgoing, rewrite
 from gateway.edge.cookies import read_cookie
@@ -21,6 +22,7 @@ from gateway.session.refresh import Refresher
 from gateway.web.site import Site
 
 _FINAL = range(200, 600)  # statuses a browser can be given as an answer
+_MOST_KNOWN = 4  # facts about the same octets, a few kilobytes each
 
 
 class SessionRefused(Refused):
@@ -71,7 +73,7 @@ class PassingOn:
         entry: _Entry | None = request.known_of_fields.get((route.path, guard))
         if entry is None:
             entry = self._enter(request, route, guard, caller)
-            request.known_of_fields[route.path, guard] = entry
+            _remember(request.known_of_fields, (route.path, guard), entry)
         prepared = entry.fields.to(outgoing.upstream_target(route, target))
         return Passage(route, entry.cookie, prepared)
 
@@ -133,7 +135,8 @@ class PassingOn:
             known: tuple[Fields, bytes | None] | None = answer.known.get(route.path)
             if known is None:
                 passed = self.returning(answer.status, answer.fields, route)
-                known = answer.known[route.path] = passed, _complete_lines(passed)
+                known = passed, _complete_lines(passed)
+                _remember(answer.known, route.path, known)
         except GatewayError:
             if not isinstance(answer.body, bytes):
                 await answer.body.aclose()  # or its connection would be lost to the pool
@@ -154,6 +157,13 @@ class PassingOn:
             session_used=route.access is not Access.PUBLIC,
             internal_hosts=self._internal_hosts,
         )
+
+
+def _remember(known: dict[Any, Any], key: object, value: object) -> None:
+    """Add to what is known, which strangers make us keep: of a few routes, not of all there are."""
+    if len(known) >= _MOST_KNOWN:
+        known.clear()
+    known[key] = value
 
 
 def _complete_lines(fields: Fields) -> bytes | None:

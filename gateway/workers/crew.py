@@ -54,6 +54,10 @@ class Generation:
         """Return the workers that accept connections."""
         return [worker for worker in self.workers if worker.is_serving]
 
+    def running(self) -> list[Worker]:
+        """Return the workers that serve, or finish what they have begun."""
+        return [worker for worker in self.workers if worker.is_running]
+
     def retire(self, leisure: float) -> None:
         """Have every worker leave in so many seconds and a grace; none is replaced any more."""
         self._over.set()
@@ -93,6 +97,8 @@ class Generation:
             if worker is not None:
                 code = await asyncio.shield(worker.ended)
                 if self._over.is_set():
+                    if code and not worker.is_unwanted:
+                        _log.error("%s %s before it had finished", worker, manner(code))
                     return
                 early = 0 if worker.has_been_steady() else early + 1
                 _log.error("%s %s; replacing it", worker, manner(code))

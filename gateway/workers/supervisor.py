@@ -107,7 +107,7 @@ class Supervisor:
             return
         self._starting.result()
         replaced = self._metrics.silences.labels("replaced").inc
-        watch = Watch(lambda: self._succession.current, replaced)
+        watch = Watch(lambda: self._succession.living, replaced)
         beside = {
             asyncio.create_task(self._reload_when_told()),
             asyncio.create_task(watch.run()),

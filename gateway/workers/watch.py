@@ -8,7 +8,7 @@ one at a time, and after each of them everybody's patience begins anew.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,14 +24,14 @@ _DIES_WITHIN = 5.0  # seconds; a process that waits for a broken disk cannot eve
 
 
 class Watch:
-    """Looks after the workers of the generation in force."""
+    """Looks after the workers of every generation that serves, or still has something open."""
 
     def __init__(
-        self, current: Callable[[], Generation | None], replaced: Callable[[], None]
+        self, living: Callable[[], Iterable[Generation]], ended: Callable[[], None]
     ) -> None:
-        """`replaced` is called for every worker that was ended because it hung."""
-        self._current = current
-        self._replaced = replaced
+        """`ended` is called for every worker that was ended because it hung."""
+        self._living = living
+        self._ended = ended
 
     async def run(self) -> None:
         """Look every second, until cancelled."""
@@ -39,23 +39,23 @@ class Watch:
         while True:
             due = clock() + _LOOK_EVERY
             await asyncio.sleep(_LOOK_EVERY)
-            generation = self._current()
-            if generation is not None:
-                await self.look(generation, late=clock() - due)
+            late = clock() - due
+            for generation in tuple(self._living()):
+                await self.look(generation, late)
 
     async def look(self, generation: Generation, late: float) -> None:
         """End the worker that has been silent longest, if any has been too long.
 
         `late` says by how many seconds we have been held up ourselves.
         """
-        workers = generation.serving()
+        workers = generation.running()
         patience = generation.settings.listen.worker_silence
         hanging = max(workers, key=Worker.silence, default=None)
         if late > _HELD_UP:
             _forgive(workers)
         elif hanging is not None and hanging.silence() >= patience and not _is_held(hanging):
             _log.error("%s has not answered for %.1f s; ending it", hanging, hanging.silence())
-            self._replaced()
+            self._ended()
             await hanging.put_down()
             with suppress(TimeoutError):
                 async with asyncio.timeout(_DIES_WITHIN):

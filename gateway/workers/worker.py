@@ -26,6 +26,7 @@ class Worker:
         self.number = number
         self.pid = pid
         self.draining = False
+        self.is_unwanted = False  # its time was up
         self.started: asyncio.Future[str] = loop.create_future()
         """Done when it serves (with ""), or will not (with the reason)."""
         self.ended: asyncio.Future[int] = loop.create_future()
@@ -56,6 +57,11 @@ class Worker:
     def is_serving(self) -> bool:
         """Whether it accepts connections."""
         return self.has_started and not self.draining and not self.ended.done()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has started and not ended, leaving or not."""
+        return self.has_started and not self.ended.done()
 
     def has_been_steady(self) -> bool:
         """Whether it has served long enough for its end not to be a failed start."""
@@ -102,7 +108,7 @@ class Worker:
 
     def kill(self) -> None:
         """End it at once."""
-        self.draining = True
+        self.draining = self.is_unwanted = True
         self._signal(signal.SIGKILL)
 
     async def put_down(self) -> None:

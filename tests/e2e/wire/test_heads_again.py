@@ -13,7 +13,7 @@ import pytest
 from gateway.server.heads import LONGEST_HEAD, MOST_BLOCKS, MOST_FIELDS, MOST_HEADS
 from gateway.settings import Limits
 from tests.support.serving import Served, Talk, served, serving
-from tests.support.world import SESSION, World
+from tests.support.world import SESSION, World, settings_of
 
 HEAD = b"GET /a?b=%2F HTTP/1.1\r\nHost: x\r\nX-A: 1\r\nCookie: k=v\r\n\r\n"
 
@@ -267,6 +267,46 @@ async def test_fields_that_have_come_before_change_nothing_about_any_request_lin
     known, kept_then = await answered(line, before=(HEAD, HEAD.replace(b"/a", b"/b")))
     assert kept_then == 1
     assert known == (await answered(line, before=()))[0]
+
+
+@pytest.mark.parametrize("before", [b"\r\n", b"\r\n\r\n", b"\n"])
+async def test_an_empty_line_in_front_does_not_make_a_request_line_a_field_m6(
+    before: bytes,
+) -> None:
+    """The parser skips it; what lies behind the first line end is then a whole request."""
+    hidden = before + HEAD
+    async with served(telling) as server, server.talk() as talk:
+        for _ in range(3):
+            await asked(talk, hidden)
+        assert blocks(server) == 0
+        talk.send(b"DELETE /victim HTTP/1.1" + hidden)
+        assert (await talk.answer()).status == 400
+
+
+async def test_what_is_known_of_the_same_fields_has_a_bound_however_many_routes_there_are() -> None:
+    routes = [
+        {"path": f"/r{number}/", "upstream": "http://api.internal/", "access": "public"}
+        for number in range(20)
+    ]
+    world = World(settings_of({"routes": routes}))
+    world.api.pieces, world.api.fields = (b"ok",), ((b"content-length", b"2"),)
+    head = "GET /r{}/x HTTP/1.1\r\nHost: app.example\r\n\r\n"
+    async with serving(world) as server, server.talk() as talk:
+        for number in range(20):
+            talk.send(head.format(number).encode())
+            assert (await talk.answer()).status == 200
+        (block,) = server.server.clients.heads._blocks.values()
+        kept = block.scope["gateway.same_fields"].values()
+        assert [len(request.known_of_fields) <= 4 for request in kept] == [True]
+
+
+async def test_a_head_that_is_too_long_is_not_kept_although_its_fields_are() -> None:
+    async with served(telling) as server, server.talk() as talk:
+        await asked_twice(talk, HEAD)
+        long = HEAD.replace(b"/a", b"/" + b"a" * LONGEST_HEAD)
+        await asked_twice(talk, long)
+        await asked(talk, long)
+        assert kept(server) == 1
 
 
 async def test_what_lies_behind_known_fields_is_the_next_request_m16() -> None:

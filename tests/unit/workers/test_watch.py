@@ -23,7 +23,7 @@ class Watched:
         self.generation = generation
         self.replaced = counted
         self.ended: list[int] = []
-        self.watch = Watch(lambda: generation, lambda: self.ended.append(1))
+        self.watch = Watch(lambda: [generation], lambda: self.ended.append(1))
 
     async def look(self, *, late: float = 0.0) -> None:
         await self.watch.look(self.generation, late)
@@ -122,3 +122,15 @@ async def test_a_worker_that_comes_back_in_time_is_forgiven(crew: list[Generatio
     await here.wait()
     await here.look()
     assert here.ended == []
+
+
+async def test_a_worker_that_hangs_while_it_leaves_is_ended_and_not_replaced(
+    crew: list[Generation],
+) -> None:
+    here = await watched(crew, silent, serves)
+    here.generation.retire(60.0)
+    await here.look()
+    await here.wait()
+    await here.look()
+    assert len(here.ended) == 1
+    assert here.replaced == []
