@@ -132,7 +132,7 @@ class Exchange:
         """Let the application answer; whatever it does, the client can tell whole from broken."""
         try:
             await app(self._scope, self.receive, self.send)
-            if not (self.answered or self.gone):
+            if not (self.answered or self.gone or self._carrier.transport.is_closing()):
                 _log.error("the application returned without a whole answer")
                 await self._broken(Code.INTERNAL)
         except asyncio.CancelledError:

@@ -51,9 +51,8 @@ class Relay:
             await self._exchange(request_of(scope), scope, receive, send)
         except ClientGone:
             return
-        except GatewayError as failure:
+        except GatewayError:
             # Broken off by the upstream after the answer had begun: it must not look whole (M12).
-            _log.warning("answer broken off: %s (%s)", failure.code.value, failure.note)
             connection: Connection | None = scope.get("gateway.connection")
             if connection is None or not connection.cut():
                 raise
@@ -84,6 +83,10 @@ class Relay:
                 await _send(answer, request, scope, send)
             else:
                 await answer(scope, receive, send)
+        except GatewayError as failure:
+            if isinstance(answer, Reply):
+                self._pipeline.broken_off(failure, request, answer)
+            raise
         finally:
             self._observe(status, perf_counter() - begun)
 
