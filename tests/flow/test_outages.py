@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from starlette.types import Send
 
 from gateway.errors import Code, Unavailable
-from tests.support.serving import serving
+from tests.support.serving import served, serving
+from tests.support.strict_http import read_answers
 from tests.support.world import SESSION, World, settings_of
 
 ROUTES = [("GET", "/api/x"), ("GET", "/bff/session"), ("GET", "/bff/sessions"), ("GET", "/maybe/x")]
@@ -165,6 +167,47 @@ class Halting:
 
     async def aclose(self) -> None:
         return
+
+
+async def test_without_memory_a_request_is_a_503_and_one_line_without_a_trace(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World()
+    browser = await world.logged_in()
+    world.api.failure = MemoryError()  # wherever it strikes
+    answer = await browser.fetch("/api/x")
+    assert (answer.status, answer.one("retry-after")) == (503, "1")
+    assert answer.json()["code"] == "connection.limit"
+    (line,) = [record for record in caplog.records if record.name.startswith("gateway")]
+    told = line.getMessage()
+    assert told == f"no memory was left (request {answer.json()['request_id']})"
+    assert line.exc_info is None
+    world.api.failure = None
+    assert (await browser.fetch("/api/x")).status == 200
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_without_memory_the_server_answers_503_or_breaks_off(
+    begun: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def application(_: object, __: object, send: Send) -> None:
+        if begun:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        raise MemoryError
+
+    async with served(application) as server:
+        octets = await server.say(b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")
+    if begun:
+        assert not octets.endswith(b"0\r\n\r\n")
+    else:
+        (answer,) = read_answers(octets, [])
+        assert answer.status == 503
+        assert b'"code":"connection.limit"' in answer.body
+        assert (b"retry-after", b"1") in answer.fields
+    (line,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert line.getMessage() == "no memory was left for a request"
+    assert line.exc_info is None
 
 
 async def test_an_answer_that_is_refused_gives_its_connection_back() -> None:
