@@ -144,15 +144,33 @@ def main(
         raise typer.Exit
 
 
+_OPTIONS = {
+    "isolated": "-I",
+    "ignore_environment": "-E",
+    "no_user_site": "-s",
+    "safe_path": "-P",
+    "no_site": "-S",
+    "dont_write_bytecode": "-B",
+    "dev_mode": "-Xdev",
+    "utf8_mode": "-Xutf8",
+}
+"""The interpreter's options a process can be told to hand on, by their names in `sys.flags`."""
+
+
 def _become(module: str, *arguments: str) -> NoReturn:
     """Replace this process by a module's program: workers are copies of it, without all this.
 
-    It looks for modules where this process does. In particular, a command that does not have the
-    current directory among those places does not get it: a file called `ssl.py` may lie there.
+    It looks for modules where this process does, and is shut off from the environment and the
+    user's own modules where this one is. In particular, a command that does not have the current
+    directory among those places does not get it: a file called `ssl.py` may lie there.
     """
     here = sys.path[0] == os.getcwd()  # noqa: PTH109  octet by octet, as the interpreter put it
-    safe = () if here else ("-P",)
-    argv = (sys.executable, *safe, "-m", module, *arguments)
+    options = [option for name, option in _OPTIONS.items() if getattr(sys.flags, name)]
+    if not here:
+        options.append("-P")
+    options += ["-O"] * sys.flags.optimize
+    options += [f"-W{warning}" for warning in sys.warnoptions]
+    argv = (sys.executable, *options, "-m", module, *arguments)
     os.execv(sys.executable, argv)  # noqa: S606  our own interpreter and module
 
 

@@ -67,7 +67,7 @@ class LogWriter:
         self._taken = self._done = 0  # octets, by those who put and by the thread
         self._dropped, self._failed = [0, 0], [0, 0]  # lines, likewise; the audit log's come second
         self._told = Lost()
-        self._is_torn = False  # the last line went out in part only
+        self._may_be_torn = False  # the log may end in half a line, of ours or another process's
         self._thread: threading.Thread | None = None
 
     def stream(self, *, audit: bool = False) -> TextIO:
@@ -170,7 +170,7 @@ class LogWriter:
     def _written(self, octets: bytes) -> int:
         """Write, and return how much of it went out: all, unless the descriptor fails."""
         # What comes next must not stand behind half a line.
-        whole = b"\n" + octets if self._is_torn else octets
+        whole = b"\n" + octets if self._may_be_torn else octets
         left = memoryview(whole)
         with contextlib.suppress(OSError):  # a full disk, a reader that is gone
             while left:
@@ -181,7 +181,9 @@ class LogWriter:
                     room.register(self._descriptor, select.POLLOUT)
                     room.poll(_TRY_AGAIN * 1000)
         if out := len(whole) - len(left):
-            self._is_torn = whole[out - 1 : out] != b"\n"
+            self._may_be_torn = whole[out - 1 : out] != b"\n"
+        # Where there was no room for ours, there may have been some for half of another's.
+        self._may_be_torn |= bool(left)
         return max(0, len(octets) - len(left))
 
 

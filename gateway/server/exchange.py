@@ -132,7 +132,7 @@ class Exchange:
         """Let the application answer; whatever it does, the client can tell whole from broken."""
         try:
             await app(self._scope, self.receive, self.send)
-            if not (self.answered or self.gone):
+            if not (self.answered or self.gone or self._carrier.transport.is_closing()):
                 _log.error("the application returned without a whole answer")
                 await self._broken(Code.INTERNAL)
         except asyncio.CancelledError:
@@ -141,6 +141,10 @@ class Exchange:
             raise
         except GatewayError as failure:
             await self._broken(failure.code, failure.detail)
+        except MemoryError:
+            # A trace would blame whoever asked for memory last.
+            _log.error("no memory was left for a request")
+            await self._broken(Code.CONNECTION_LIMIT)
         except Exception:  # noqa: BLE001  the outermost place: a bug must still be answered
             # The trace names our own lines; values that are secret print as nothing.
             _log.exception("internal error")

@@ -15,6 +15,7 @@ from gateway.oidc import id_token
 from gateway.oidc.token_endpoint import Grant, GrantRefused
 from gateway.ports import AuditLog, AuditName, Caller, LookupId, Outcome
 from gateway.secret import RefreshToken
+from gateway.session.codec import SessionTooLarge
 from gateway.session.login import tokens_of
 from gateway.session.manager import Sessions
 from gateway.session.model import Session, Tokens
@@ -125,7 +126,14 @@ class Refresher:
         except GatewayError as failure:
             raise self._weather(session, failure, caller) from failure
         grant = await self._check_identity(provider, session, grant, caller)
-        renewed = await self._store(session, tokens_of(grant, session.tokens), caller)
+        tokens = tokens_of(grant, session.tokens)
+        try:
+            renewed = await self._store(session, tokens, caller)
+        except SessionTooLarge as failure:
+            # What we hold is spent, what came cannot be kept: nothing is left to go on with.
+            self._failed(session, caller, Outcome.REFUSED, failure.code, failure.note)
+            await self._end(session, tokens.refresh_token, caller)
+            raise Refused(Code.SESSION_ENDED) from failure
         self._audit.record(about(session.facts, AuditName.TOKEN_REFRESHED, caller=caller))
         return renewed
 
@@ -155,8 +163,7 @@ class Refresher:
             self._failed(session, caller, Outcome.REFUSED, failure.code, failure.note)
             if failure.code not in _ANOTHER_PERSON:
                 return replace(grant, id_token=None)
-            await self._sessions.end(session.lookup, facts, by="provider", caller=caller)
-            await self._give_back(session, grant.refresh_token, caller)
+            await self._end(session, grant.refresh_token, caller)
             raise Refused(Code.SESSION_ENDED) from failure
         return grant
 
@@ -177,7 +184,7 @@ class Refresher:
             raise self._weather(session, refusal, caller) from refusal
         note = "invalid_grant: revoked, expired or used before"
         self._failed(session, caller, Outcome.REFUSED, Code.TOKEN_GRANT_REFUSED, note)
-        await self._sessions.end(session.lookup, session.facts, by="provider", caller=caller)
+        await self._end(session, None, caller)
         raise Refused(Code.SESSION_ENDED) from refusal
 
     async def _store(self, session: Session, tokens: Tokens, caller: Caller) -> Session:
@@ -194,6 +201,11 @@ class Refresher:
             raise Unavailable(Code.STORE_UNAVAILABLE, note="lost every race to write new tokens")
         await self._give_back(session, tokens.refresh_token, caller)
         raise Refused(Code.SESSION_ENDED)
+
+    async def _end(self, session: Session, token: RefreshToken | None, caller: Caller) -> None:
+        """End a session by what its provider sent, and give the refresh token back that came."""
+        await self._sessions.end(session.lookup, session.facts, by="provider", caller=caller)
+        await self._give_back(session, token, caller)
 
     async def _give_back(
         self, session: Session, token: RefreshToken | None, caller: Caller

@@ -6,6 +6,7 @@ cookie is read; the session before the token; the token before the upstream.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from urllib.parse import urlencode
 
 from gateway.edge.cookies import read_cookie
@@ -106,6 +107,18 @@ class Pipeline:
             elif isinstance(failure, Unavailable):
                 self._incidents.note(failure, caller)
             return await self._explain(failure, request, caller)
+
+    def broken_off(self, failure: GatewayError, request: BrowserRequest, reply: Reply) -> None:
+        """Note what became of an answer that had begun: nobody can be told by a status (F20)."""
+        caller = self.caller(request)
+        for name, value in reply.fields:
+            if name == b"x-request-id":  # what was given to this request, here and at the API
+                caller = replace(caller, request_id=value.decode("ascii"))
+        if isinstance(failure, Refused):
+            self._record_refusal(failure, caller)
+        elif isinstance(failure, Unavailable):
+            note = f"{failure.note or 'broken off'}, after the answer had begun"
+            self._incidents.note(Unavailable(failure.code, note=note), caller)
 
     async def answer(
         self, request: BrowserRequest, body: Body | None, caller: Caller, *, may_switch: bool

@@ -10,7 +10,8 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.edge.headers import content_length
 from gateway.edge.messages import Body, BrowserRequest, Field, Reply
-from gateway.errors import Code, GatewayError, Refused
+from gateway.errors import Code, GatewayError, Refused, Unavailable
+from gateway.ports import Caller
 from gateway.web.connection import Connection
 from gateway.web.pipeline import Pipeline
 from gateway.web.problems import describe
@@ -51,9 +52,8 @@ class Relay:
             await self._exchange(request_of(scope), scope, receive, send)
         except ClientGone:
             return
-        except GatewayError as failure:
+        except GatewayError:
             # Broken off by the upstream after the answer had begun: it must not look whole (M12).
-            _log.warning("answer broken off: %s (%s)", failure.code.value, failure.note)
             connection: Connection | None = scope.get("gateway.connection")
             if connection is None or not connection.cut():
                 raise
@@ -68,12 +68,16 @@ class Relay:
             answer = await self._pipeline.handle(request, body, may_switch=may_switch)
         except (ClientGone, asyncio.CancelledError):
             raise
+        except MemoryError:
+            # No bug, and no place to blame: whoever asked last was one too many.
+            caller = self._pipeline.caller(request)
+            _log.error("no memory was left (request %s)", caller.request_id)
+            answer = self._failed(Unavailable(Code.CONNECTION_LIMIT), request, caller)
         except Exception:  # noqa: BLE001  the outermost place: a bug must still be answered
             # A bug. The trace names our own lines; values that are secret print as nothing.
             _log.exception("internal error")
-            failure = GatewayError(Code.INTERNAL)
             caller = self._pipeline.caller(request)
-            answer = describe(failure, request, request_id=caller.request_id, secure=self._secure)
+            answer = self._failed(GatewayError(Code.INTERNAL), request, caller)
         if isinstance(answer, Switching):
             self._switch(answer, scope["gateway.connection"])
             self._observe(101, perf_counter() - begun)
@@ -84,8 +88,15 @@ class Relay:
                 await _send(answer, request, scope, send)
             else:
                 await answer(scope, receive, send)
+        except GatewayError as failure:
+            if isinstance(answer, Reply):
+                self._pipeline.broken_off(failure, request, answer)
+            raise
         finally:
             self._observe(status, perf_counter() - begun)
+
+    def _failed(self, failure: GatewayError, request: BrowserRequest, caller: Caller) -> Reply:
+        return describe(failure, request, request_id=caller.request_id, secure=self._secure)
 
     @staticmethod
     def _switch(answer: Switching, connection: Connection) -> None:

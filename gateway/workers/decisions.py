@@ -5,7 +5,6 @@ from itertools import count
 from math import ceil
 
 from gateway.adapters.redis_store import StoreSettings
-from gateway.session.sealing import RingKey
 from gateway.settings import Settings
 
 STEADY_AFTER = 1.0
@@ -57,18 +56,26 @@ def is_same_embedded_store(old: Settings, new: Settings) -> bool:
 
 
 def can_end_sessions_of(
-    old_keys: Collection[RingKey],
-    old_store: StoreSettings,
-    new_keys: Collection[RingKey],
-    new_store: StoreSettings,
+    old: Settings, old_store: StoreSettings, new: Settings, new_store: StoreSettings
 ) -> bool:
-    """Whether workers with the new keys and store can end every session of the old ones.
+    """Whether workers with the new settings and store can end every session of the old ones.
 
     A logout has to end a session's channels, wherever they are (P4). In another store nobody finds
-    the session, and without the key that sealed it nobody opens it.
+    the session, and without the key that sealed it nobody opens it; at another origin, or by
+    another name, no browser sends its cookie; and without its provider it is over for whoever asks.
     """
     same_place = (old_store.url, old_store.prefix) == (new_store.url, new_store.prefix)
-    return same_place and all(key in new_keys for key in old_keys)
+    same_cookie = (old.public_origin, old.cookies.session_name) == (
+        new.public_origin,
+        new.cookies.session_name,
+    )
+    has_keys = all(key in new.keys for key in old.keys)
+    return same_place and same_cookie and has_keys and _issuers(old) <= _issuers(new)
+
+
+def _issuers(settings: Settings) -> set[tuple[str, str]]:
+    """By both, as sessions tell their providers apart (E16)."""
+    return {(client.provider, client.issuer) for client in settings.clients}
 
 
 def is_traced(status: str) -> bool:

@@ -100,8 +100,11 @@ class Reloading:
             return "failed"
         self._put_in_force(generation)
         leisure = settings.limits.reload_grace
-        if not can_end_sessions_of(old.settings.keys, old.store, settings.keys, store):
-            _log.warning("another store, or a key is gone: channels of the old workers end now")
+        if not can_end_sessions_of(old.settings, old.store, settings, store):
+            _log.warning(
+                "another store, origin or cookie, or a key or a provider is gone: "
+                "channels of the old workers end now"
+            )
             leisure = 0.0
         self._succession.retire(old, leisure)
         return "loaded"

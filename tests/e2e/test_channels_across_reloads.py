@@ -251,6 +251,7 @@ REMOVED = "the key that sealed the sessions is removed"
         pytest.param({"limits": {"reload_grace": "0s"}}, id="the new configuration says so"),
         pytest.param({"keys": [{"id": "k2", "secret": {"env": "NEW_KEY"}}]}, id=REMOVED),
         pytest.param({"prefix": "other:"}, id="the sessions are elsewhere from now on"),
+        pytest.param({"provider": "renamed"}, id="their provider is removed"),
     ],
 )
 async def test_a_reload_ends_channels_at_once_where_it_has_to(
@@ -262,6 +263,9 @@ async def test_a_reload_ends_channels_at_once_where_it_has_to(
             assert await echoes(client)
             if "prefix" in changes:
                 changes = {"store": {**crew.document["store"], **changes}}
+            if "provider" in changes:
+                (provider,) = crew.document["providers"].values()
+                changes = {"providers": {changes["provider"]: provider}}
             crew.write(**changes)
             await reload(crew)
             assert await close_of(client) == STOPPING

@@ -110,6 +110,41 @@ def test_the_command_loads_nothing_from_where_it_is_called(tmp_path: Path) -> No
     assert not witness.exists()
 
 
+def started_with(options: list[str], folder: Path, code: str) -> subprocess.CompletedProcess[str]:
+    """Run `gateway run` in vain, with a `sitecustomize` of this code on PYTHONPATH."""
+    place = folder / "places"
+    place.mkdir()
+    (place / "sitecustomize.py").write_text(code)
+    return subprocess.run(  # noqa: S603  our own program
+        [sys.executable, *options, "-m", "gateway", "run", "-c", written(folder, "[")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(place)},
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("option", ["-I", "-E"])
+def test_an_isolated_interpreter_stays_isolated(option: str, tmp_path: Path) -> None:
+    """It starts another one on its way, which would believe the environment again."""
+    witness = tmp_path / "loaded"
+    done = started_with([option], tmp_path, f"open({str(witness)!r}, 'w').close()\n")
+    assert done.returncode == 1
+    assert "has to be corrected first" in done.stderr
+    assert not witness.exists()
+
+
+@pytest.mark.parametrize("option", ["-s", "-P", "-B", "-OO", "-Xutf8", "-Xdev", "-Wdefault", ""])
+def test_options_of_the_interpreter_are_handed_on(option: str, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    code = f"import sys\nprint(sys.flags, sys.warnoptions, file=open({str(told)!r}, 'a'))\n"
+    done = started_with([option] if option else [], tmp_path, code)
+    assert "has to be corrected first" in done.stderr
+    first, second = told.read_text().splitlines()
+    assert first == second
+
+
 def test_run_says_where_it_listens_and_that_the_store_does_not_answer_yet(tmp_path: Path) -> None:
     port, admin, nobody = free_port(), free_port(), free_port()
     text = GOOD.replace(":6379", f":{nobody}")

@@ -1,8 +1,14 @@
 """The store or an API fails: nobody is logged out, nothing falls open (D11)."""
 
+import asyncio
+from collections.abc import AsyncIterator
+
 import pytest
+from starlette.types import Send
 
 from gateway.errors import Code, Unavailable
+from tests.support.serving import served, serving
+from tests.support.strict_http import read_answers
 from tests.support.world import SESSION, World, settings_of
 
 ROUTES = [("GET", "/api/x"), ("GET", "/bff/session"), ("GET", "/bff/sessions"), ("GET", "/maybe/x")]
@@ -109,6 +115,99 @@ async def test_a_broken_off_answer_is_broken_off_for_the_browser_too_m12() -> No
     with pytest.raises(Unavailable):
         await browser.fetch("/api/x")
     assert world.api.closed == 1
+
+
+async def test_every_broken_off_answer_is_counted_and_one_line_names_its_request_f20(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World()
+    browser = await world.logged_in()
+    world.api.pieces = (b"half", Unavailable(Code.UPSTREAM_PROTOCOL, note="it ended early"))
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await browser.fetch("/api/x")
+    metrics = (await world.admin(b"/metrics")).text
+    assert 'gateway_outages_total{code="upstream.protocol"} 3.0' in metrics
+    (line,) = [record for record in caplog.records if record.name.startswith("gateway")]
+    told = line.getMessage()
+    assert "upstream.protocol: it ended early, after the answer had begun" in told
+    (first, *_) = [
+        value for key, value in world.api.received[0].fields if key.lower() == b"x-request-id"
+    ]
+    assert f"(request {first.decode()})" in told
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.05])
+async def test_an_upstream_that_breaks_off_is_not_told_as_our_error_f20(
+    pause: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(settings_of({"public_origin": "http://localhost:8080"}))
+    world.api.body = Halting(pause)
+    async with serving(world) as server:
+        octets = await server.say(b"GET /public/x HTTP/1.1\r\nhost: localhost:8080\r\n\r\n")
+    assert not octets.endswith(b"0\r\n\r\n")
+    told = [record.getMessage() for record in caplog.records if "answer" in record.getMessage()]
+    assert len(told) == 1, told
+    assert "upstream.timeout: broken off, after the answer had begun (request " in told[0]
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+    metrics = (await world.admin(b"/metrics")).text
+    assert 'gateway_outages_total{code="upstream.timeout"} 1.0' in metrics
+
+
+class Halting:
+    """A body that breaks off, at once or so many seconds after its first piece."""
+
+    def __init__(self, pause: float) -> None:
+        self._pause = pause
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b"half"
+        await asyncio.sleep(self._pause)
+        raise Unavailable(Code.UPSTREAM_TIMEOUT)
+
+    async def aclose(self) -> None:
+        return
+
+
+async def test_without_memory_a_request_is_a_503_and_one_line_without_a_trace(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World()
+    browser = await world.logged_in()
+    world.api.failure = MemoryError()  # wherever it strikes
+    answer = await browser.fetch("/api/x")
+    assert (answer.status, answer.one("retry-after")) == (503, "1")
+    assert answer.json()["code"] == "connection.limit"
+    (line,) = [record for record in caplog.records if record.name.startswith("gateway")]
+    told = line.getMessage()
+    assert told == f"no memory was left (request {answer.json()['request_id']})"
+    assert line.exc_info is None
+    world.api.failure = None
+    assert (await browser.fetch("/api/x")).status == 200
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_without_memory_the_server_answers_503_or_breaks_off(
+    begun: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def application(_: object, __: object, send: Send) -> None:
+        if begun:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        raise MemoryError
+
+    async with served(application) as server:
+        octets = await server.say(b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")
+    if begun:
+        assert not octets.endswith(b"0\r\n\r\n")
+    else:
+        (answer,) = read_answers(octets, [])
+        assert answer.status == 503
+        assert b'"code":"connection.limit"' in answer.body
+        assert (b"retry-after", b"1") in answer.fields
+    (line,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert line.getMessage() == "no memory was left for a request"
+    assert line.exc_info is None
 
 
 async def test_an_answer_that_is_refused_gives_its_connection_back() -> None:

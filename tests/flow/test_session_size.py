@@ -4,10 +4,12 @@ Tokens, scopes and user claims have limits of their own, so it takes a provider 
 them, and with letters that take six octets each.
 """
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from joserfc import jws
 
 from tests.support.provider import KEY
@@ -53,3 +55,35 @@ async def test_a_login_that_brings_too_much_is_refused_and_audited_f37() -> None
     assert "aaa" not in world.audit_text.getvalue()
     assert (await browser.fetch("/bff/session")).json()["authenticated"] is False
     assert world.audit("login.succeeded") == []
+
+
+@pytest.mark.parametrize("seconds", [250, 400], ids=["ahead of time", "when it is needed"])
+async def test_a_refresh_that_brings_too_much_ends_the_session_and_is_audited_f37_h10(
+    seconds: int,
+) -> None:
+    world = World()
+    provider: Any = world.provider
+    provider.sign = lambda issued: signed({**issued, "acr": "é" * 5_800})  # still room for tokens
+    browser = await world.logged_in()
+    generous: Callable[[Any], Any] = lambda answer: {**answer, **LONG}  # noqa: E731  as above
+    provider.change_token_answer = generous
+    world.clock.advance(seconds)
+    if seconds == 250:
+        assert (await browser.fetch("/api/x")).status == 200  # nobody waits
+        await asyncio.sleep(0.05)
+        world.clock.advance(150)
+    world.api.received.clear()
+    answer = await browser.fetch("/api/x")
+    assert (answer.status, answer.json()["code"]) == (401, "session.ended")
+    assert world.api.received == []
+    assert provider.seen("/token") == 2  # the login's and the one that brought too much
+    assert provider.revoked == [LONG["refresh_token"]]
+    assert world.store.live_sessions() == {}
+    (line,) = world.audit("token.refresh_failed")
+    assert (line["code"], line["outcome"]) == ("session.too_large", "refused")
+    (ended,) = world.audit("session.ended")
+    assert ended["by"] == "provider"
+    assert world.audit("token.refreshed") == []
+    assert "rrr" not in world.audit_text.getvalue()
+    assert (await browser.fetch("/api/x")).status == 401
+    assert provider.seen("/token") == 2

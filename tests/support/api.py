@@ -36,7 +36,7 @@ class FakeApi:
     fields: Fields = ((b"content-type", b"application/json"),)
     pieces: tuple[bytes | Exception, ...] = (b'{"hello":"world"}',)
     whole: bool = False  # all of the body is there at once
-    failure: Unavailable | None = None
+    failure: Unavailable | MemoryError | None = None
     received: list[UpstreamRequest] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     closed: int = 0

@@ -51,6 +51,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenGateway]:
         with open_gateway(folder, {"/": route}) as running:
             yield running
     assert "Traceback" not in running.program.output
+    assert "without a whole answer" not in running.program.output  # none of it was our fault
 
 
 def conversation(gateway: OpenGateway, case: Case, number: int) -> bytes:
@@ -107,3 +108,15 @@ def test_a_browser_gets_the_answer_or_sees_that_it_is_none_f20_f21(
     assert b"evil" not in octets
     (after,) = read_answers(gateway.say(following(gateway, number)), [])
     assert after.body == other
+
+
+def test_every_answer_that_is_cut_short_is_an_outage_f20(gateway: OpenGateway) -> None:
+    name = "gateway_outages_total"
+    cut = [at for at, case in enumerate(CASES) if case.kind == "cut"]
+    before = gateway.metric(name)
+    for at in cut:
+        conversation(gateway, CASES[at], at * 2)
+    assert gateway.metric(name) == before + len(cut)
+    lines = [line for line in gateway.program.output.splitlines() if "upstream.protocol" in line]
+    assert lines
+    assert all("(request " in line for line in lines)

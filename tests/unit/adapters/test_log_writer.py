@@ -112,12 +112,34 @@ def test_a_full_disk_loses_lines_and_recovers_f35(tmp_path: Path) -> None:
             until(lambda: writer.lost() == (1, 1))
             with file.open("wb") as opened:
                 os.dup2(opened.fileno(), descriptor)  # there is room again
-            until(lambda: file.read_text() == "lost 1 1\n")  # nobody has to log for that
+            until(lambda: file.read_text() == "\nlost 1 1\n")  # nobody has to log for that
             writer.put("after\n", is_audit=False)
-            until(lambda: file.read_text() == "lost 1 1\nafter\n")
+            until(lambda: file.read_text() == "\nlost 1 1\nafter\n")
         assert writer.lost() == (1, 1)
     finally:
         os.close(descriptor)
+
+
+def test_behind_half_a_line_of_another_process_a_line_stands_by_itself_f35(
+    tmp_path: Path,
+) -> None:
+    """The disk was full for both; for the other one in the middle of a line."""
+    file = tmp_path / "log"
+    descriptor = os.open("/dev/full", os.O_WRONLY)
+    try:
+        with writing(descriptor) as writer:
+            writer.put("lost\n", is_audit=True)
+            until(lambda: writer.lost() == (1, 0))
+            file.write_text("half of anoth")
+            with file.open("ab") as opened:
+                os.dup2(opened.fileno(), descriptor)  # there is room again
+            writer.put("after\n", is_audit=True)
+            until(lambda: "after" in file.read_text() and "lost 1 0" in file.read_text())
+    finally:
+        os.close(descriptor)
+    first, *rest = file.read_text().splitlines()
+    assert first == "half of anoth"
+    assert set(rest) == {"lost 1 0", "after"}
 
 
 def test_a_line_cut_in_two_is_lost_and_the_next_does_not_stand_behind_it(

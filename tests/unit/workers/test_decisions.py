@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.adapters.redis_store import StoreSettings
+from gateway.edge.cookies import CookiePolicy
 from gateway.secret import StoreUrl
-from gateway.session.sealing import RingKey
 from gateway.settings import AdminListen, EmbeddedStore, Settings
 from gateway.workers.decisions import (
     can_end_sessions_of,
@@ -104,20 +103,31 @@ def test_an_embedded_store_is_the_same_if_its_directory_is() -> None:
 SECOND = settings_of({"keys": [{"id": "k-2027", "secret": {"env": "RING_KEY"}}]}).keys[0]
 
 
+(MAIN,) = OLD.clients
+MORE_PROVIDERS = (replace(MAIN, provider="more"), MAIN)
+
+
 @pytest.mark.parametrize(
-    ("keys", "store", "expected"),
+    ("new", "expected"),
     [
-        (OLD.keys, OLD.store, True),
-        ((SECOND, *OLD.keys), replace(OLD.store, max_connections=1), True),
-        ((SECOND,), OLD.store, False),  # what the old key sealed stays closed
-        (OLD.keys, replace(OLD.store, prefix="other:"), False),
-        (OLD.keys, replace(OLD.store, url=StoreUrl("redis://elsewhere:1/0")), False),
+        (OLD, True),
+        (replace(OLD, keys=(SECOND, *OLD.keys)), True),
+        (replace(OLD, keys=(SECOND,)), False),  # what the old key sealed stays closed
+        (replace(OLD, store=replace(OLD.store, max_connections=1)), True),
+        (replace(OLD, store=replace(OLD.store, prefix="other:")), False),
+        (replace(OLD, store=replace(OLD.store, url=StoreUrl("redis://elsewhere:1/0"))), False),
+        (settings_of({"public_origin": "https://other.example"}), False),
+        (replace(OLD, cookies=CookiePolicy(secure=False)), False),  # another name
+        (replace(OLD, clients=MORE_PROVIDERS), True),
+        (replace(OLD, clients=MORE_PROVIDERS[:1]), False),  # the sessions' provider is gone
+        (replace(OLD, clients=(replace(MAIN, issuer="https://other.example"),)), False),  # E16
+        (replace(OLD, clients=(replace(MAIN, client_id="other"),)), True),
     ],
 )
-def test_sessions_can_be_ended_by_who_finds_and_opens_them(
-    keys: tuple[RingKey, ...], store: StoreSettings, *, expected: bool
+def test_sessions_can_be_ended_by_who_is_sent_finds_opens_and_takes_them(
+    new: Settings, *, expected: bool
 ) -> None:
-    assert can_end_sessions_of(OLD.keys, OLD.store, keys, store) is expected
+    assert can_end_sessions_of(OLD, OLD.store, new, new.store) is expected
 
 
 @pytest.mark.parametrize(
