@@ -14,6 +14,7 @@ from tests.support.processes import free_port
 pytestmark = pytest.mark.e2e
 
 MANY = 500
+PATIENCE = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ class Upstream:
             writer.write(b"%x\r\n%s\r\n" % (len(octets), octets))
 
     async def until_open(self, count: int) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while len(self.open) != count:
                 self.news.clear()
                 await self.news.wait()
@@ -91,7 +92,7 @@ class Hearing:
 
     async def next(self) -> bytes:
         """The next chunk's octets; empty at the end."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             size = int(await self.reader.readuntil(b"\r\n"), 16)
             octets = await self.reader.readexactly(size + 2)
         return octets[:-2]
@@ -107,7 +108,7 @@ async def hearing(gateway: OpenGateway, *fields: bytes) -> AsyncIterator[Hearing
     try:
         lines = [b"GET /sse/x HTTP/1.1", b"Host: localhost:%d" % gateway.port, *fields]
         writer.write(b"\r\n".join((*lines, b"Accept: text/event-stream", b"", b"")))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             hearer.head = await reader.readuntil(b"\r\n\r\n")
         yield hearer
     finally:
@@ -141,8 +142,7 @@ async def test_a_client_that_leaves_is_noticed_upstream(
     async with hearing(gateway) as hearer:
         await upstream.until_open(1)
         hearer.leave()
-        async with asyncio.timeout(2):
-            await upstream.until_open(0)
+        await upstream.until_open(0)
 
 
 async def test_an_upstream_that_dies_leaves_no_clean_end_m12(
@@ -153,7 +153,7 @@ async def test_an_upstream_that_dies_leaves_no_clean_end_m12(
         assert await hearer.next() == b"data: half"
         for writer in tuple(upstream.open):
             writer.transport.abort()
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE):
             try:
                 rest = await hearer.reader.read()
             except ConnectionResetError:
@@ -179,7 +179,7 @@ async def test_five_hundred_streams_at_once(gateway: OpenGateway, upstream: Upst
     ready.set()
     for number in range(3):
         upstream.say(b"data: %d\n\n" % number)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             for _ in range(MANY):
                 await heard.acquire()
     each = (gateway.resident() - before) / MANY
@@ -199,7 +199,7 @@ async def test_a_stopping_gateway_ends_streams_in_order(tmp_path: Path) -> None:
             running.say(b"data: 1\n\n")
             assert await hearer.next() == b"data: 1\n\n"
             gateway.program.process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 assert await hearer.next() == b""  # a clean end: the browser connects again
             code = await asyncio.to_thread(gateway.program.process.wait, 10)
     assert code == 0

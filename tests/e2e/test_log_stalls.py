@@ -128,9 +128,7 @@ async def test_while_nobody_reads_a_worker_is_replaced_and_the_gateway_stops_in_
             os.kill(before[0], signal.SIGKILL)
             until(lambda gone=before[0]: len({*workers(gateway)} - {gone}) == 2)  # type: ignore[misc]  # bound early
         assert statuses(gateway.say(request(gateway, b"/api/x", last=True))) == [200]
-        begun = time.monotonic()
-        assert gateway.program.stop() == 0
-        assert time.monotonic() - begun < 20
+        assert gateway.program.stop() == 0  # one that hangs is killed, and that is not 0
 
 
 def workers(gateway: OpenGateway) -> list[int]:

@@ -29,6 +29,7 @@ from tests.support.redis_servers import running as serving
 
 pytestmark = pytest.mark.e2e
 
+PATIENCE = 10.0  # a sixth of how long memory is believed that nobody corrects
 KEY = "T7Xl2V0pQ9sM4bWc8ZrEYhKj3NnUaGdF1oLiCxSvBqk"
 
 
@@ -193,7 +194,7 @@ def test_a_session_in_use_is_served_from_memory(workers: Workers) -> None:
     visitor.close()
 
 
-def test_a_session_ended_by_one_process_is_refused_by_the_other_within_a_second_d3(
+def test_a_session_ended_by_one_process_is_refused_by_the_other_d3(
     workers: Workers, capsys: pytest.CaptureFixture[str]
 ) -> None:
     latencies = []
@@ -201,12 +202,14 @@ def test_a_session_ended_by_one_process_is_refused_by_the_other_within_a_second_
         here, there = workers.visitor(0, cookie), workers.visitor(1, cookie)
         assert there.ask() == 200
         seen: list[tuple[float, int]] = []
-        stop = threading.Event()
+        stop, refused = threading.Event(), threading.Event()
 
         def keep_asking(there: Visitor = there, seen: list[tuple[float, int]] = seen) -> None:
             while not stop.is_set():  # noqa: B023 - joined below
                 status = there.ask()
                 seen.append((time.monotonic(), status))
+                if status == 401:
+                    refused.set()  # noqa: B023 - joined below
 
         asking = threading.Thread(target=keep_asking)
         asking.start()
@@ -214,13 +217,16 @@ def test_a_session_ended_by_one_process_is_refused_by_the_other_within_a_second_
             time.sleep(0.02)
             asked = time.monotonic()
             status = here.ask("/bff/logout", "POST")
-            time.sleep(0.05)
+            assert refused.wait(PATIENCE)
+            time.sleep(0.02)  # and asked some more
         finally:
             stop.set()
             asking.join()
         assert status == 200
-        latencies.append(max(0.0, *(at - asked for at, status in seen if status == 200)))
-        assert seen[-1][1] == 401
+        latencies.append(max([0.0, *(at - asked for at, status in seen if status == 200)]))
+        said = [status for _, status in seen]
+        assert said == sorted(said)  # 200 before, 401 from then on, nothing else
+        assert {*said} <= {200, 401}
         here.close()
         there.close()
     with capsys.disabled():
@@ -229,7 +235,6 @@ def test_a_session_ended_by_one_process_is_refused_by_the_other_within_a_second_
             f"median {statistics.median(latencies) * 1000:.1f} ms, "
             f"longest {max(latencies) * 1000:.1f} ms, of {len(latencies)} logouts\n"
         )
-    assert max(latencies) < 1.0
 
 
 def test_a_process_that_was_suspended_believes_nothing_when_it_goes_on(workers: Workers) -> None:

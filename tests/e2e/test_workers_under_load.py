@@ -9,7 +9,6 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ import pytest
 from tests.support.bearer_api import bearer_api
 from tests.support.crew import TOKEN, Crew, crewed
 from tests.support.load import Load, answer, loaded, ports_of
+from tests.support.people import nobody_noticed, person
 
 pytestmark = pytest.mark.e2e
 
@@ -33,50 +33,6 @@ def routes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str, 
 def crew(tmp_path: Path, store: str, routes: list[dict[str, str]]) -> Iterator[Crew]:
     with crewed(tmp_path, store, routes=routes) as started:
         yield started
-
-
-@dataclass
-class Person:
-    """Somebody who is logged in, and what they ask of the API."""
-
-    port: int
-    cookie: str
-
-    def get(self, path: str) -> tuple[bytes, bytes]:
-        """A request, and the body of its answer."""
-        return self._asking("GET", path, ""), f"GET /{path} ".encode()
-
-    def post(self, path: str, body: str) -> tuple[bytes, bytes]:
-        return self._asking("POST", path, body), f"POST /{path} {body}".encode()
-
-    def _asking(self, method: str, path: str, body: str) -> bytes:
-        length = f"content-length: {len(body)}\r\n" if body else ""
-        return (
-            f"{method} /api/{path} HTTP/1.1\r\nhost: localhost:{self.port}\r\n"
-            f"sec-fetch-site: same-origin\r\nx-csrf: 1\r\n"
-            f"cookie: {self.cookie}\r\n{length}\r\n{body}"
-        ).encode()
-
-    def load(self, name: str, *, clients: int, pause: float = 0.0, each: int = 0) -> Load:
-        """People of this session who get and post; what they are told has to be theirs."""
-        wanted = dict(
-            [
-                *(self.get(f"{name}/{number}?q={number}") for number in range(5)),
-                *(self.post(f"{name}/{number}", "x" * 10 * number) for number in range(1, 3)),
-            ]
-        )
-        return Load(self.port, list(wanted), clients, pause, per_connection=each, wanted=wanted)
-
-
-async def person(crew: Crew) -> Person:
-    return Person(crew.port, await crew.log_in())
-
-
-def nobody_noticed(*loads: Load) -> None:
-    for load in loads:
-        assert load.lost == []
-        assert load.wrong == []
-        assert load.statuses.keys() == {200}
 
 
 async def test_f30_a_killed_worker_loses_only_its_own_requests_and_is_replaced_at_once(

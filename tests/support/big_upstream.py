@@ -2,17 +2,20 @@
 
 `GET /down/N` sends N octets; `POST /up` takes the body, and says how much it was. While `open` is
 cleared it neither sends nor reads on. Blocking sockets in threads: the octets pass through no
-event loop of the test's.
+event loop of the test's. With a `pause` it rests for so many seconds after every `STRIDE` octets of
+a body it takes.
 """
 
 import contextlib
 import re
 import socket
 import socketserver
+import time
 from collections.abc import Iterator
 from threading import Event, Thread
 
 PIECE = 1 << 18
+STRIDE = 64 << 20
 _LENGTH = re.compile(rb"content-length: ([0-9]+)")
 
 
@@ -29,6 +32,7 @@ class BigUpstream(socketserver.ThreadingTCPServer):
         self.open = Event()
         self.open.set()
         self.sent = self.taken = 0
+        self.pause = 0.0
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Whoever leaves leaves."""
@@ -70,6 +74,8 @@ class _Handler(socketserver.BaseRequestHandler):
             count = self.request.recv_into(room)
             if not count:
                 return
+            if self.server.pause and (taken + count) // STRIDE > taken // STRIDE:
+                time.sleep(self.server.pause)
             taken += count
             self.server.taken += count
         answer = b"%d" % taken

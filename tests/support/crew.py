@@ -102,7 +102,7 @@ class Crew:
 
         await self.until(done)
 
-    async def log_in(self, subject: str = "ada") -> str:
+    async def log_in(self, subject: str = "ada", token: str = TOKEN) -> str:
         """Put a session into the store, as a login does, and return its cookie."""
         settings = config.load(self.file, SECRETS)
         store_settings = settings.store
@@ -131,7 +131,7 @@ class Crew:
             acr=None,
             user={},
         )
-        tokens = Tokens(AccessToken(TOKEN), now + 3600, now, frozenset())
+        tokens = Tokens(AccessToken(token), now + 3600, now, frozenset())
         session = await sessions.create(facts, tokens)
         await store.aclose()
         return f"{settings.cookies.session_name}={ring.cookie_value(session.handle)}"

@@ -9,7 +9,10 @@ from threading import Event, Thread
 
 
 class Echo(BaseHTTPRequestHandler):
-    """Tells what arrived; `/slow` sends for ever and notes when it may not any more."""
+    """Tells what arrived; `/slow` sends for ever and notes when it may not any more.
+
+    `/silent` never says anything, and notes when it is not asked any more.
+    """
 
     protocol_version = "HTTP/1.1"
     gone = Event()
@@ -21,6 +24,9 @@ class Echo(BaseHTTPRequestHandler):
         self.seen.append(self.requestline)
         if self.path.endswith("/slow"):
             self._slow()
+            return
+        if self.path.endswith("/silent"):
+            self._silent()
             return
         if self.path.endswith("/held"):
             self._held()
@@ -48,6 +54,14 @@ class Echo(BaseHTTPRequestHandler):
         self.wfile.write(b"first ")
         assert self.release.wait(20)
         self.wfile.write(b"last.")
+
+    def _silent(self) -> None:
+        self.began.set()
+        with contextlib.suppress(OSError):
+            while self.rfile.read(1):
+                pass
+        self.gone.set()
+        self.close_connection = True
 
     def _slow(self) -> None:
         self.send_response(200)

@@ -103,6 +103,14 @@ async def patient_upstream() -> AsyncIterator[PatientUpstream]:
         server.close()
 
 
+def reset(writer: asyncio.StreamWriter) -> None:
+    """End a connection with RST, as an application that dies does."""
+    with contextlib.suppress(OSError):  # the other side was quicker
+        plain = writer.get_extra_info("socket")
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    writer.transport.abort()
+
+
 @dataclass(frozen=True)
 class Clients:
     """Where clients find a gateway, and the path below which it asks a patient upstream."""
@@ -136,10 +144,7 @@ class Clients:
             got = await reader.read(1000)
             assert got.startswith((b"HTTP/1.1 200", b"HTTP/1.1 101")), got
         await asyncio.sleep(after)
-        with contextlib.suppress(OSError):  # the other side was quicker
-            plain = writer.get_extra_info("socket")
-            plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        writer.transport.abort()
+        reset(writer)
 
     async def hang_ups(
         self, count: int, chance: random.Random, phases: Sequence[str] = PHASES

@@ -12,7 +12,7 @@ from threading import Thread
 
 import pytest
 
-from tests.support.big_upstream import PIECE, BigUpstream, big_upstream
+from tests.support.big_upstream import PIECE, STRIDE, BigUpstream, big_upstream
 from tests.support.open_gateway import OpenGateway, open_gateway
 
 pytestmark = pytest.mark.e2e
@@ -21,6 +21,7 @@ MEBIBYTE = 1 << 20
 HUGE = 2048 * MEBIBYTE
 LARGE = 128 * MEBIBYTE
 MOST_MEMORY = 12 * MEBIBYTE
+REST = 0.05  # seconds; whoever is in a hurry fills every buffer on the way meanwhile
 MOST_UNDER_WAY = 48 * MEBIBYTE
 """Four sockets' buffers: Linux lets each direction of each grow to four or six mebibytes."""
 
@@ -60,6 +61,15 @@ def read(link: socket.socket, most: int) -> int:
     room, got = bytearray(PIECE), 0
     while got < most and (count := link.recv_into(room, min(PIECE, most - got))):
         got += count
+    return got
+
+
+def read_with_rests(link: socket.socket, size: int) -> int:
+    """Read so many octets, and rest after every `STRIDE` of them."""
+    got = 0
+    while got < size and (count := read(link, min(STRIDE, size - got))):
+        got += count
+        time.sleep(REST)
     return got
 
 
@@ -119,6 +129,28 @@ def test_two_gibibytes_go_up_in_constant_memory(
         assert upload.answer().startswith(b"HTTP/1.1 200")
         ask_down(gateway, link, 10)
         assert read(link, 10) == 10
+    assert upstream.taken == HUGE
+    assert gateway.most_resident() - before < MOST_MEMORY
+
+
+def test_two_gibibytes_go_down_to_a_slow_client_in_constant_memory_m14_f23(
+    gateway: OpenGateway,
+) -> None:
+    before = gateway.most_resident()
+    with gateway.connect() as link:
+        ask_down(gateway, link, HUGE)
+        assert read_with_rests(link, HUGE) == HUGE
+    assert gateway.most_resident() - before < MOST_MEMORY
+
+
+def test_two_gibibytes_go_up_to_a_slow_upstream_in_constant_memory_m14_f23(
+    gateway: OpenGateway, upstream: BigUpstream
+) -> None:
+    before = gateway.most_resident()
+    upstream.pause = REST
+    with gateway.connect() as link:
+        upload = Upload(gateway, link, HUGE)
+        assert upload.answer().startswith(b"HTTP/1.1 200")
     assert upstream.taken == HUGE
     assert gateway.most_resident() - before < MOST_MEMORY
 

@@ -18,6 +18,7 @@ from tests.support.recording_upstream import Recording, recording_upstream
 
 pytestmark = pytest.mark.e2e
 
+PATIENCE = 10.0
 LIMITS = {
     "header_timeout": "1s",
     "body_idle": "1s",
@@ -127,11 +128,13 @@ def test_sigterm_ends_what_outlives_the_grace_and_exits_with_0_f32(tmp_path: Pat
     with echo_server() as upstream, home(tmp_path, upstream) as gateway, gateway.connect() as link:
         link.sendall(b"GET /slow HTTP/1.1\r\n" + gateway.host + b"\r\n")
         assert b"200 OK" in link.recv(65536)
-        begun = time.monotonic()
         os.kill(gateway.program.process.pid, signal.SIGTERM)
+        octets = b""
         with contextlib.suppress(ConnectionError):
-            assert not read_all(link).endswith(b"0\r\n\r\n")  # it must not look whole
+            while piece := link.recv(65536):
+                octets += piece
+        assert octets.count(b"again") > 50  # of a hundred a second: the grace was given
+        assert not octets.endswith(b"0\r\n\r\n")  # it must not look whole
         assert gateway.program.process.wait(15) == 0
-        assert time.monotonic() - begun > 3  # the grace was given
-        assert Echo.gone.wait(5)  # and the API knows
+        assert Echo.gone.wait(PATIENCE)  # and the API knows
         assert "Traceback" not in gateway.program.output
