@@ -120,7 +120,13 @@ class Exchange:
         self.gone = True
         if self.task is not None:
             self.task.cancel()
+        else:
+            self.dropped()
         self._tell()
+
+    def dropped(self) -> None:
+        """No application will see it: let go of what leads back here (F17)."""
+        self._scope.pop("gateway.answer", None)
 
     def _tell(self) -> None:
         if self._news is not None:
@@ -151,8 +157,10 @@ class Exchange:
             await self._broken(Code.INTERNAL)
         finally:
             # Else the scope would hold us and we the scope, until the collector comes (F17).
-            del self._scope["gateway.answer"]
+            self.dropped()
             self._carrier.ended(self)
+            if not (self.answered or self.gone or self._carrier.transport.is_closing()):
+                self._carrier.reset()  # not even the failure could be said
 
     async def _broken(self, code: Code, detail: str = "") -> None:
         if self.gone or self.answered:

@@ -88,9 +88,17 @@ class HardenedProtocol(ReadingConnection):
         self.clients.turns.begin(self._run, exchange, self.loop)
 
     def _run(self, exchange: Exchange) -> None:
-        if exchange.gone:
-            return  # it waited for its turn, and its client did not
-        exchange.task = self.loop.create_task(exchange.run(self.app))
+        # It may have waited for its turn, and its client not. A task that is cancelled before its
+        # first step would never say that it has ended.
+        if exchange.gone or self.transport.is_closing():
+            exchange.dropped()
+            return
+        try:
+            exchange.task = self.loop.create_task(exchange.run(self.app))
+        except MemoryError:
+            exchange.dropped()
+            self.reset()
+            return
         self.tasks.add(exchange.task)
 
     def ended(self, exchange: Exchange) -> None:
@@ -133,7 +141,9 @@ class HardenedProtocol(ReadingConnection):
     def _next(self, answered: Exchange) -> None:
         self._under_way = None
         if not answered.keep_alive:
-            self._queue.clear()  # RFC 9112 section 9.6: what follows the last answer gets none
+            for exchange in self._queue:  # RFC 9112 section 9.6: what follows the last gets none
+                exchange.dropped()
+            self._queue.clear()
             self.linger()
         elif self._queue:
             self._start(self._queue.pop(0))

@@ -18,35 +18,29 @@ _Begin = Callable[[Exchange], None]
 
 
 class Turns:
-    """The line of one listener.
+    """The line of one listener. A turn ends where what was called for `soon` in it is called."""
 
-    A turn is known by its time: uvloop's clock stands still from when a turn has learnt what is
-    ready until it looks again. (asyncio's own loop has another clock, and there nobody waits.)
-    """
-
-    __slots__ = ("_begun", "_moment", "_waiting")
+    __slots__ = ("_left", "_waiting")
 
     def __init__(self) -> None:
-        self._moment = 0.0
-        self._begun = 0
+        self._left = MOST
         self._waiting: deque[tuple[_Begin, Exchange]] = deque()
 
     def begin(self, begin: _Begin, exchange: Exchange, loop: asyncio.AbstractEventLoop) -> None:
         """Call `begin` with the exchange: now, or in a later turn."""
-        now = loop.time()
-        if now != self._moment:
-            self._moment, self._begun = now, 0
-        self._begun += 1
-        if self._begun <= MOST and not self._waiting:
-            begin(exchange)
-            return
-        if not self._waiting:
+        if self._left == MOST:
             loop.call_soon(self._next, loop)
-        self._waiting.append((begin, exchange))
+        if self._left and not self._waiting:
+            self._left -= 1
+            begin(exchange)
+        else:
+            self._waiting.append((begin, exchange))
 
     def _next(self, loop: asyncio.AbstractEventLoop) -> None:
-        for _ in range(min(MOST, len(self._waiting))):
+        self._left = MOST
+        if self._waiting:
+            loop.call_soon(self._next, loop)  # first: whatever happens below, the line moves on
+        while self._waiting and self._left:
+            self._left -= 1
             begin, exchange = self._waiting.popleft()
             begin(exchange)
-        if self._waiting:
-            loop.call_soon(self._next, loop)

@@ -204,8 +204,10 @@ class Refresher:
 
     async def _end(self, session: Session, token: RefreshToken | None, caller: Caller) -> None:
         """End a session by what its provider sent, and give the refresh token back that came."""
-        await self._sessions.end(session.lookup, session.facts, by="provider", caller=caller)
-        await self._give_back(session, token, caller)
+        try:
+            await self._sessions.end(session.lookup, session.facts, by="provider", caller=caller)
+        finally:
+            await self._give_back(session, token, caller)
 
     async def _give_back(
         self, session: Session, token: RefreshToken | None, caller: Caller

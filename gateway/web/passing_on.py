@@ -22,7 +22,7 @@ from gateway.session.refresh import Refresher
 from gateway.web.site import Site
 
 _FINAL = range(200, 600)  # statuses a browser can be given as an answer
-_MOST_KNOWN = 4  # facts about the same octets, a few kilobytes each
+_MOST_KNOWN = 8  # facts about the same octets, a few kilobytes each
 
 
 class SessionRefused(Refused):

@@ -5,6 +5,7 @@ parsed once; the same bytes are routed and forwarded; a cross-site request is re
 cookie is read; the session before the token; the token before the upstream.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from urllib.parse import urlencode
@@ -56,6 +57,8 @@ from gateway.web.problems import LoginAgain, describe, wants_page
 from gateway.web.site import Site
 from gateway.web.static import StaticAnswer, StaticFiles
 from gateway.web.websocket import Switching, WebSockets
+
+_log = logging.getLogger("gateway.web")
 
 
 class Pipeline:
@@ -119,6 +122,8 @@ class Pipeline:
         elif isinstance(failure, Unavailable):
             note = f"{failure.note or 'broken off'}, after the answer had begun"
             self._incidents.note(Unavailable(failure.code, note=note), caller)
+        else:
+            _log.info("answer ended: %s (request %s)", failure.code.value, caller.request_id)
 
     async def answer(
         self, request: BrowserRequest, body: Body | None, caller: Caller, *, may_switch: bool

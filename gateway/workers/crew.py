@@ -74,6 +74,7 @@ class Generation:
         """End every worker at once."""
         self._over.set()
         for worker in self.workers:
+            worker.is_unwanted = True
             worker.kill()
 
     async def gone(self) -> None:
@@ -97,7 +98,7 @@ class Generation:
             if worker is not None:
                 code = await asyncio.shield(worker.ended)
                 if self._over.is_set():
-                    if code and not worker.is_unwanted:
+                    if code and worker.has_started and not worker.is_unwanted:
                         _log.error("%s %s before it had finished", worker, manner(code))
                     return
                 early = 0 if worker.has_been_steady() else early + 1

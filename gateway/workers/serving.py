@@ -82,6 +82,8 @@ async def _serve(
             refused=gateway.refused,
             departure=departure,
         )
+        # What was begun in the background is finished and written now, which takes its time.
+        channel.send(event="closing")
         attending.cancel()
         with suppress(asyncio.CancelledError):
             await attending

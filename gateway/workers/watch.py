@@ -39,21 +39,25 @@ class Watch:
         while True:
             due = clock() + _LOOK_EVERY
             await asyncio.sleep(_LOOK_EVERY)
-            late = clock() - due
-            for generation in tuple(self._living()):
-                await self.look(generation, late)
+            await self.look(clock() - due)
 
-    async def look(self, generation: Generation, late: float) -> None:
+    async def look(self, late: float) -> None:
         """End the worker that has been silent longest, if any has been too long.
 
         `late` says by how many seconds we have been held up ourselves.
         """
-        workers = generation.running()
-        patience = generation.settings.listen.worker_silence
-        hanging = max(workers, key=Worker.silence, default=None)
+        patience = {
+            worker: generation.settings.listen.worker_silence
+            for generation in self._living()
+            for worker in generation.running()
+        }
+        workers = list(patience)
+        hanging = max(workers, key=lambda one: one.silence() - patience[one], default=None)
         if late > _HELD_UP:
             _forgive(workers)
-        elif hanging is not None and hanging.silence() >= patience and not _is_held(hanging):
+        elif (
+            hanging is not None and hanging.silence() >= patience[hanging] and not _is_held(hanging)
+        ):
             _log.error("%s has not answered for %.1f s; ending it", hanging, hanging.silence())
             self._ended()
             await hanging.put_down()

@@ -26,6 +26,7 @@ class Worker:
         self.number = number
         self.pid = pid
         self.draining = False
+        self.is_closing = False  # it serves nobody any more, and answers no question
         self.is_unwanted = False  # its time was up
         self.started: asyncio.Future[str] = loop.create_future()
         """Done when it serves (with ""), or will not (with the reason)."""
@@ -60,8 +61,8 @@ class Worker:
 
     @property
     def is_running(self) -> bool:
-        """Whether it has started and not ended, leaving or not."""
-        return self.has_started and not self.ended.done()
+        """Whether it has started and not begun to end, leaving or not."""
+        return self.has_started and not self.is_closing and not self.ended.done()
 
     def has_been_steady(self) -> bool:
         """Whether it has served long enough for its end not to be a failed start."""
@@ -108,7 +109,7 @@ class Worker:
 
     def kill(self) -> None:
         """End it at once."""
-        self.draining = self.is_unwanted = True
+        self.draining = True
         self._signal(signal.SIGKILL)
 
     async def put_down(self) -> None:
@@ -116,6 +117,7 @@ class Worker:
 
         Its event loop takes no SIGTERM, and a core file of SIGABRT would have secrets in it.
         """
+        self.is_unwanted = True
         self._signal(TELLS_WHERE)
         await asyncio.sleep(_TELLS_WITHIN)
         self.kill()
@@ -134,6 +136,8 @@ class Worker:
                     late.cancel()
                     self._ready_at = asyncio.get_running_loop().time()
                     self.started.set_result("")
+                case "closing":
+                    self.is_closing = True
                 case "failed":
                     why = str(message["why"])
                 case _:

@@ -16,7 +16,7 @@ from gateway.errors import Refused
 def is_a_token_key(pair: bytes) -> bool:
     """As an upstream reads it: decoded, plus signs for spaces, without case, PHP's arrays too."""
     key = unquote_to_bytes(pair.partition(b"=")[0].replace(b"+", b" ")).lower()
-    return re.fullmatch(rb" *access[_. ]token *(?:\[.*)?", key, re.DOTALL) is not None
+    return re.fullmatch(rb" *access[_. \[]token *(?:\[.*)?", key, re.DOTALL) is not None
 
 
 letter = st.sampled_from(["{0}", "{0}", "{0}", "%{1:02x}", "%{1:02X}", "%{2:02x}"])

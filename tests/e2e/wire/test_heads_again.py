@@ -297,7 +297,7 @@ async def test_what_is_known_of_the_same_fields_has_a_bound_however_many_routes_
             assert (await talk.answer()).status == 200
         (block,) = server.server.clients.heads._blocks.values()
         kept = block.scope["gateway.same_fields"].values()
-        assert [len(request.known_of_fields) <= 4 for request in kept] == [True]
+        assert [len(request.known_of_fields) <= 8 for request in kept] == [True]
 
 
 async def test_a_head_that_is_too_long_is_not_kept_although_its_fields_are() -> None:

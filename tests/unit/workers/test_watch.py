@@ -26,7 +26,7 @@ class Watched:
         self.watch = Watch(lambda: [generation], lambda: self.ended.append(1))
 
     async def look(self, *, late: float = 0.0) -> None:
-        await self.watch.look(self.generation, late)
+        await self.watch.look(late)
 
     async def wait(self) -> None:
         """Longer than a worker may be silent."""
