@@ -36,6 +36,13 @@ def silent(line: socket.socket) -> int:
     return 0
 
 
+def closes(line: socket.socket) -> int:
+    """Ready, and then busy with its end."""
+    line.sendall(b'{"event": "ready"}\n{"event": "closing"}\n')
+    signal.pause()
+    return 0
+
+
 def breaks(line: socket.socket) -> int:
     return 3
 

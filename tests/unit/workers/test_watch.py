@@ -8,7 +8,15 @@ import pytest
 
 from gateway.workers.crew import Generation
 from gateway.workers.watch import Watch
-from tests.support.small_workers import Body, generation_of, serves, silent, spins, until
+from tests.support.small_workers import (
+    Body,
+    closes,
+    generation_of,
+    serves,
+    silent,
+    spins,
+    until,
+)
 from tests.support.world import settings_of
 
 BASE = settings_of()
@@ -134,3 +142,14 @@ async def test_a_worker_that_hangs_while_it_leaves_is_ended_and_not_replaced(
     await here.look()
     assert len(here.ended) == 1
     assert here.replaced == []
+
+
+async def test_a_worker_that_closes_has_all_the_time_it_needs_h9(crew: list[Generation]) -> None:
+    """It may be in the middle of a refresh, and the new token must not be lost."""
+    here = await watched(crew, closes, serves)
+    here.generation.retire(60.0)
+    await until(lambda: len(here.generation.running()) == 1)
+    for _ in range(3):
+        await here.look()
+        await here.wait()
+    assert here.ended == []
