@@ -38,7 +38,9 @@ class Channel:
 
     def send(self, **members: object) -> None:
         """Send a message; to a process that is gone it gets lost."""
-        self._writer.write(json.dumps(members).encode() + b"\n")
+        # asyncio drops what is written to a closed transport; uvloop raises RuntimeError.
+        if not self._writer.is_closing():
+            self._writer.write(json.dumps(members).encode() + b"\n")
 
     async def flush(self) -> None:
         """Wait until what was sent has left this process."""
