@@ -10,6 +10,8 @@ Rows = list[list[str]]
 _NOTHING = "–"
 _IDLE = 0.1  # share of the system's core
 _SMALL = 1e5  # octets
+UNREPEATED = ("gateway-new-targets", "gateway-new-heads")
+"""Rows of the gateway whose requests are never the same twice."""
 _FEW_READS = 0.05  # keys per request: what is read now and then, not for every request
 
 SPEED_HEAD = (
@@ -116,7 +118,23 @@ def notes(table: Table) -> list[str]:
         for each in _systems(table)
         if each.idle is not None and each.idle > _IDLE
     ]
-    return found
+    return found + _unrepeated(table)
+
+
+def _unrepeated(table: Table) -> list[str]:
+    """Compare where nothing repeats: peers cost the same either way, the gateway does not."""
+    lines = []
+    for key in UNREPEATED:
+        if not _speed(table, key):
+            continue
+        peers = [
+            f"{found:.2f} × {each.name}"
+            for each in _systems(table)
+            if not each.key.startswith("gateway")
+            and (found := ratio(_speed(table, key), each.per_second)) is not None
+        ]
+        lines.append(f"{table[key].name}: {'; '.join(peers)}")
+    return lines
 
 
 def _systems(table: Table) -> list[Figures]:

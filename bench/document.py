@@ -60,7 +60,8 @@ def section_of(result: Result, drawn: Sequence[str]) -> str:
 
 def _where(result: Result) -> str:
     commit = f", commit {result.commit}" if result.commit else ""
-    text = f"`{result.command}` on {result.date}: {result.machine}{commit}."
+    place = f"{result.machine}{commit}, {result.minutes:.0f} minutes"
+    text = f"`{result.command}` on {result.date}: {place}."
     if result.shared:
         text += " Preliminary: the machine was in use while this ran."
     return text

@@ -114,7 +114,7 @@ def _requests() -> list[tuple[str, Callable[[], object]]]:
         ),
         (
             f"searching a query of {len(raw) // 1024} KiB for a token",
-            lambda: refuse_tokens(full, target),
+            lambda: refuse_tokens(target),
         ),
     ]
 

@@ -48,10 +48,10 @@ _TOKEN_KEY = re.compile(
 )
 
 
-def refuse_tokens(request: BrowserRequest, target: Target) -> None:  # noqa: ARG001 - see below
+def refuse_tokens(target: Target) -> None:
     """Refuse with TOKEN_IN_REQUEST an `access_token` query key (H14, A2, RFC 6750 section 2.3).
 
-    The fields of the request are not looked at: a browser's Authorization is never forwarded.
+    The request's fields need no look: a browser's Authorization is never forwarded.
     """
     if target.query and _TOKEN_KEY.search(target.query):
         raise Refused(Code.TOKEN_IN_REQUEST, "Tokens are not accepted in a URL.")

@@ -69,7 +69,7 @@ class PassingOn:
         A cross-site request is refused before any cookie is read. Raises what `refuse_tokens`,
         `refuse_cross_site`, `read_cookie`, `prepare_fields` and `upstream_target` raise.
         """
-        outgoing.refuse_tokens(request, target)
+        outgoing.refuse_tokens(target)
         entry: _Entry | None = request.known_of_fields.get((route.path, guard))
         if entry is None:
             entry = self._enter(request, route, guard, caller)

@@ -16,8 +16,7 @@ from gateway.edge.websocket_frames import CloseCode, Control, FrameScanner, Pass
 from tests.support import frames
 from tests.support.corpus import read_corpus
 from tests.support.examples import examples
-
-LIMIT = 300
+from tests.support.parsers.streams import LIMIT, scan
 
 OPCODES = st.sampled_from([0, 1, 2, 8, 9, 10, 3, 11])
 SIZES = st.one_of(st.integers(0, 6), st.sampled_from([125, 126, 150, 200, LIMIT, LIMIT + 1]))
@@ -52,29 +51,14 @@ def cut(octets: bytes, at: list[int]) -> list[bytes]:
     return [octets[a:b] for a, b in pairwise(borders) if a < b]
 
 
-def fed(masked: bool, pieces: list[bytes]) -> tuple[list[Passage], FrameScanner]:
-    """Everything the scanner says, with neighbouring octets joined."""
-    scanner = FrameScanner(masked=masked, max_message=LIMIT)
-    said: list[Passage] = []
-    for piece in pieces:
-        for one in scanner.feed(piece):
-            if isinstance(one, bytes) and said and isinstance(said[-1], bytes):
-                said[-1] += one
-            else:
-                said.append(one)
-            if isinstance(one, Violation):
-                return said, scanner
-    return said, scanner
-
-
 @given(st.booleans().flatmap(lambda m: st.tuples(st.just(m), streams(m))), st.lists(st.integers(0)))
 def test_however_a_stream_is_cut_the_verdicts_are_the_same(
     what: tuple[bool, bytes], at: list[int]
 ) -> None:
     masked, octets = what
-    whole, one = fed(masked, [octets] if octets else [])
-    pieces, other = fed(masked, cut(octets, at))
-    single, third = fed(masked, [octets[n : n + 1] for n in range(len(octets))])
+    whole, one = scan([octets] if octets else [], masked=masked)
+    pieces, other = scan(cut(octets, at), masked=masked)
+    single, third = scan([octets[n : n + 1] for n in range(len(octets))], masked=masked)
     assert [bytes(x) if isinstance(x, bytes) else x for x in whole] == pieces == single
     if not (whole and isinstance(whole[-1], Violation)):
         assert one.left == other.left == third.left
@@ -83,7 +67,7 @@ def test_however_a_stream_is_cut_the_verdicts_are_the_same(
 @given(st.booleans().flatmap(lambda m: st.tuples(st.just(m), streams(m))))
 def test_what_passes_is_the_beginning_of_what_came(what: tuple[bool, bytes]) -> None:
     masked, octets = what
-    said, scanner = fed(masked, [octets] if octets else [])
+    said, scanner = scan([octets] if octets else [], masked=masked)
     passed = b"".join(
         one.octets if isinstance(one, Control) else one
         for one in said
@@ -119,7 +103,7 @@ def agrees_with_an_endpoint(masked: bool, octets: bytes) -> None:
     """What it refuses we refuse; what passes it reads, and its messages are those we passed."""
     endpoint = peer(masked)
     endpoint.receive_data(octets)
-    said, _ = fed(masked, [octets] if octets else [])
+    said, _ = scan([octets] if octets else [], masked=masked)
     broken = said and isinstance(said[-1], Violation)
     if str(endpoint.parser_exc) == "incomplete fragmented message":
         return  # a Close between fragments, which section 5.4 allows
@@ -172,7 +156,7 @@ def test_an_endpoint_reads_the_control_frames_the_scanner_saw(what: tuple[bool, 
     masked, octets = what
     endpoint = peer(masked)
     endpoint.receive_data(octets)
-    said, _ = fed(masked, [octets] if octets else [])
+    said, _ = scan([octets] if octets else [], masked=masked)
     if endpoint.parser_exc is not None or (said and isinstance(said[-1], Violation)):
         return
     events = [event for event in endpoint.events_received() if isinstance(event, Frame)]

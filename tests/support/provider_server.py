@@ -4,12 +4,12 @@ import asyncio
 import contextlib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 
 from gateway.adapters.system import SystemClock
 from gateway.oidc.back_channel import BackChannelRequest
 from tests.support.provider import FakeProvider
+from tests.support.threaded import in_a_thread
 
 
 class _Quiet(BaseHTTPRequestHandler):
@@ -47,15 +47,8 @@ class _Anything(_Quiet):
 
 @contextlib.contextmanager
 def _serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
+    with in_a_thread(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
         yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @contextlib.contextmanager

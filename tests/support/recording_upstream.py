@@ -8,6 +8,7 @@ from socketserver import BaseRequestHandler, ThreadingTCPServer
 from typing import Any
 
 from tests.support.strict_http import Request, read_requests
+from tests.support.threaded import in_a_thread
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
@@ -61,14 +62,8 @@ class _Connection(BaseRequestHandler):
 @contextlib.contextmanager
 def recording_upstream() -> Iterator[Recording]:
     """Serve on a loopback port for the length of a block."""
-    with Recording() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join(5)
+    with in_a_thread(Recording()) as server:
+        yield server
 
 
 def fields_but(request: Any, without: frozenset[bytes]) -> list[tuple[bytes, bytes]]:

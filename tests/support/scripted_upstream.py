@@ -1,12 +1,13 @@
 """An upstream that answers `/said/N` with its Nth script's octets, and `/next/N` with `next N`."""
 
 import contextlib
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from socket import SHUT_WR, socket
 from socketserver import BaseRequestHandler, ThreadingTCPServer
+
+from tests.support.threaded import in_a_thread
 
 _PAUSE = 0.005  # seconds between two packets, so that they are two
 
@@ -74,11 +75,5 @@ class _Connection(BaseRequestHandler):
 @contextlib.contextmanager
 def scripted_upstream(scripts: Sequence[Script]) -> Iterator[Scripted]:
     """Serve on a loopback port for the length of a block."""
-    with Scripted(scripts) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join(5)
+    with in_a_thread(Scripted(scripts)) as server:
+        yield server

@@ -61,7 +61,7 @@ def _target(octets: bytes) -> None:
     target = parse_target(octets, authority_expected=OURS)
     assert octets.endswith(target.wire if target.path != b"/" else target.wire[1:])
     assert parse_target(target.wire, authority_expected=b"") == target
-    refuse_tokens(asked((), octets), target)
+    refuse_tokens(target)
 
 
 def _host(octets: bytes) -> None:

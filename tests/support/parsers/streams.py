@@ -55,8 +55,8 @@ def read_answer_again(pieces: list[bytes]) -> object:
     return again
 
 
-def scan(pieces: list[bytes], *, masked: bool) -> tuple[list[Passage], int | None]:
-    """Everything the scanner says, with neighbouring octets joined, and what is left of a frame."""
+def scan(pieces: list[bytes], *, masked: bool) -> tuple[list[Passage], FrameScanner]:
+    """Everything the scanner says, with neighbouring octets joined, and the scanner."""
     scanner = FrameScanner(masked=masked, max_message=LIMIT)
     said: list[Passage] = []
     for piece in pieces:
@@ -66,8 +66,15 @@ def scan(pieces: list[bytes], *, masked: bool) -> tuple[list[Passage], int | Non
             elif one != b"":
                 said.append(one)
             if isinstance(one, Violation):
-                return said, None
-    return said, scanner.left
+                return said, scanner
+    return said, scanner
+
+
+def frames(pieces: list[bytes], *, masked: bool) -> tuple[list[Passage], int | None]:
+    """What `scan` says, and what is left of a frame unless one was refused."""
+    said, scanner = scan(pieces, masked=masked)
+    is_refused = bool(said) and isinstance(said[-1], Violation)
+    return said, None if is_refused else scanner.left
 
 
 def follow_events(pieces: list[bytes]) -> bool:
@@ -122,10 +129,10 @@ STREAMS = (
         corpus="answer",
     ),
     StreamParser(
-        "frames_of_clients", "edge/websocket_frames.py", lambda pieces: scan(pieces, masked=True)
+        "frames_of_clients", "edge/websocket_frames.py", lambda pieces: frames(pieces, masked=True)
     ),
     StreamParser(
-        "frames_of_servers", "edge/websocket_frames.py", lambda pieces: scan(pieces, masked=False)
+        "frames_of_servers", "edge/websocket_frames.py", lambda pieces: frames(pieces, masked=False)
     ),
     StreamParser("event_stream", "edge/event_stream.py", follow_events),
     StreamParser("worker_channel", "workers/channel.py", read_channel),

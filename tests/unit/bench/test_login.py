@@ -1,6 +1,5 @@
 """The benchmark's scripted browser, on a site that answers by a script."""
 
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -8,6 +7,7 @@ import pytest
 
 from bench.login import Browser, log_in, many_logins
 from bench.programs import BenchError
+from tests.support.threaded import in_a_thread
 
 
 class Site(BaseHTTPRequestHandler):
@@ -46,14 +46,8 @@ class Site(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    yield server.server_address[1]
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with in_a_thread(ThreadingHTTPServer(("127.0.0.1", 0), Site)) as server:
+        yield server.server_port
 
 
 def test_a_login_ends_with_the_cookies_a_browser_would_keep(port: int) -> None:

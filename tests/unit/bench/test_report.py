@@ -49,6 +49,7 @@ def a_table() -> dict[str, Figures]:
             per_channel={"sse": 26_000.0, "ws": None},
             connections=[(1, 9000.0), (1000, 20000.0)],
         ),
+        "gateway-new-heads": Figures("gateway-new-heads", "all new", per_second=9000.0),
         "gateway-uncached": Figures("gateway-uncached", "uncached", per_second=12000.0),
         "express": Figures("express", "Express <BFF>", per_second=3000.0, p50=1, p99=2, p999=3),
         "oauth2-proxy": Figures("oauth2-proxy", "oauth2-proxy", missing="Go builds it"),
@@ -182,3 +183,8 @@ def test_a_scale_goes_from_a_power_of_ten_to_another() -> None:
 @pytest.mark.parametrize(("value", "text"), [(10, "10 µs"), (10_000, "10 ms"), (1e7, "10 s")])
 def test_durations_have_the_unit_people_use(value: float, text: str) -> None:
     assert duration(value) == text
+
+
+def test_where_nothing_repeats_the_peers_are_compared_with_that_row() -> None:
+    (line,) = [note for note in columns.notes(a_table()) if note.startswith("all new: ")]
+    assert line == "all new: 0.18 × nginx; 3.00 × Express <BFF>"
