@@ -16,7 +16,8 @@ from gateway.adapters.jose import JoserfcJose
 from gateway.adapters.log_writer import LogWriter
 from gateway.adapters.metrics import CONTENT_TYPE, CountedAudit, Metrics, Sources
 from gateway.adapters.provider_http import ProviderHttp
-from gateway.adapters.redis_store import RedisStore, StoreSettings
+from gateway.adapters.redis_client import StoreSettings
+from gateway.adapters.redis_store import RedisStore
 from gateway.adapters.system import SystemClock, SystemEntropy
 from gateway.edge.routes import RouteTable, ToUpstream
 from gateway.errors import Code, Unavailable

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from gateway.adapters.provider_http import BackChannelSettings
-from gateway.adapters.redis_store import StoreSettings
+from gateway.adapters.redis_client import StoreSettings
 from gateway.edge.cookies import CookiePolicy
 from gateway.edge.forwarded import ForwardedPolicy
 from gateway.edge.host import PublicOrigin, is_loopback

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
-from gateway.adapters.redis_store import StoreSettings
+from gateway.adapters.redis_client import StoreSettings
 from gateway.config.findings import Path, Report
 from gateway.config.references import References
 from gateway.config.secret_reference import SecretReference

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from gateway.adapters.redis_store import StoreSettings
+from gateway.adapters.redis_client import StoreSettings
 from gateway.settings import Settings
 from gateway.workers.decisions import pause_before_restart
 from gateway.workers.worker import Worker, manner

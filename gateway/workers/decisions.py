@@ -4,7 +4,7 @@ from collections.abc import Collection
 from itertools import count
 from math import ceil
 
-from gateway.adapters.redis_store import StoreSettings
+from gateway.adapters.redis_client import StoreSettings
 from gateway.settings import Settings
 
 STEADY_AFTER = 1.0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.adapters.metrics import SupervisorMetrics
-from gateway.adapters.redis_store import StoreSettings
+from gateway.adapters.redis_client import StoreSettings
 from gateway.errors import Misconfigured
 from gateway.settings import Settings
 from gateway.workers.crew import Generation

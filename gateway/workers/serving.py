@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gateway import app, logs, server
 from gateway.adapters.log_writer import LogWriter
-from gateway.adapters.redis_store import StoreSettings
+from gateway.adapters.redis_client import StoreSettings
 from gateway.errors import Misconfigured, Unavailable
 from gateway.server.sockets import shut_out
 from gateway.settings import Settings

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from gateway.adapters.redis_store import StoreSettings
+from gateway.adapters.redis_client import StoreSettings
 from gateway.settings import Settings
 from gateway.workers.crew import Generation, Hire
 

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, suppress
 from gateway import __version__, app, logs, server
 from gateway.adapters.log_writer import LogWriter
 from gateway.adapters.metrics import CONTENT_TYPE, CountedAudit, SupervisorMetrics
-from gateway.adapters.redis_store import StoreSettings
+from gateway.adapters.redis_client import StoreSettings
 from gateway.errors import Code, Misconfigured, Unavailable
 from gateway.ports import AuditEvent, AuditName, Caller, Outcome
 from gateway.server.sockets import bind, bind_for

@@ -253,7 +253,8 @@ def test_every_other_protocol_of_the_ports_is_spoken_of_by_a_port() -> None:
     """What a port hands out or is handed: made by its adapter, or by whoever calls it."""
     spoken_of = {
         word.id
-        for node in _classes(BY_NAME["ports.py"])
+        for module in PORT_MODULES
+        for node in _classes(module)
         for word in ast.walk(node)
         if isinstance(word, ast.Name) and word.id != node.name
     }
@@ -282,10 +283,11 @@ def _methods(node: ast.ClassDef) -> frozenset[str]:
 
 
 def _ports() -> dict[str, frozenset[str]]:
-    """Name and methods of every protocol in `ports.py`."""
+    """Name and methods of every protocol in `ports/`."""
     return {
         node.name: _methods(node)
-        for node in _classes(BY_NAME["ports.py"])
+        for module in PORT_MODULES
+        for node in _classes(module)
         if any(isinstance(base, ast.Name) and base.id == "Protocol" for base in node.bases)
     }
 
@@ -312,6 +314,7 @@ def _parts() -> set[str]:
     return {_name(line.annotation) for line in parts.body if isinstance(line, ast.AnnAssign)}
 
 
+PORT_MODULES = [module for module in MODULES if module.name.startswith("ports/")]
 PORTS = _ports()
 PARTS = _parts()
 IMPLEMENTATIONS = _implementations()

@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from gateway.adapters.embedded_redis import EmbeddedValkey
-from gateway.adapters.redis_store import RedisStore, StoreSettings
+from gateway.adapters.redis_client import StoreSettings
+from gateway.adapters.redis_store import RedisStore
 from gateway.ports import IndexName, LookupId, SessionStore, StoredRecord
 from gateway.secret import Password, StoreUrl
 from tests.support.certificates import make_certificates

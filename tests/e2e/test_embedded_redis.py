@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from gateway.adapters.embedded_redis import EmbeddedValkey
-from gateway.adapters.redis_store import RedisStore, StoreSettings
+from gateway.adapters.redis_client import StoreSettings
+from gateway.adapters.redis_store import RedisStore
 from gateway.errors import Misconfigured
 from gateway.ports import LookupId, StoredRecord
 

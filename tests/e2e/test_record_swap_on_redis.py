@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from gateway.adapters.redis_store import RedisStore, StoreSettings
+from gateway.adapters.redis_client import StoreSettings
+from gateway.adapters.redis_store import RedisStore
 from gateway.secret import StoreUrl
 from tests.support.browser import Browser
 from tests.support.redis_servers import RealServer, free_port, redis_server_binary, running

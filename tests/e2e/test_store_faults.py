@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 
-from gateway.adapters.redis_store import RedisStore, StoreSettings
+from gateway.adapters.redis_client import StoreSettings
+from gateway.adapters.redis_store import RedisStore
 from gateway.errors import Code, Unavailable
 from gateway.ports import IndexName, LookupId, StoredRecord
 from gateway.secret import Password, StoreUrl

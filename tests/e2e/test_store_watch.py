@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from gateway.adapters.redis_store import RedisStore, StoreSettings
+from gateway.adapters.redis_client import StoreSettings
+from gateway.adapters.redis_store import RedisStore
 from gateway.ports import LookupId, StoredRecord
 from gateway.secret import Password, StoreUrl
 from tests.support.redis_servers import RealServer, free_port, redis_server_binary, running

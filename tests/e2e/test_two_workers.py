@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gateway.adapters.redis_store import RedisStore, StoreSettings
+from gateway.adapters.redis_client import StoreSettings
+from gateway.adapters.redis_store import RedisStore
 from gateway.adapters.system import SystemClock, SystemEntropy
 from gateway.ports import AuditEvent
 from gateway.secret import AccessToken, KeyMaterial, StoreUrl

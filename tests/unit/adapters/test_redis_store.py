@@ -2,7 +2,8 @@
 
 import pytest
 
-from gateway.adapters.redis_store import RedisStore, StoreSettings
+from gateway.adapters.redis_client import StoreSettings
+from gateway.adapters.redis_store import RedisStore
 from gateway.errors import Misconfigured
 from gateway.secret import Password, StoreUrl
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.adapters.redis_store import StoreSettings
+from gateway.adapters.redis_client import StoreSettings
 from gateway.secret import StoreUrl
 from tests.unit.config.documents import ABSENT, check, errors, settings, warnings
 
