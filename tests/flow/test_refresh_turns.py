@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from gateway.errors import Code, Unavailable
+from gateway.ports import LookupId
+from gateway.session.refresh import Purpose
 from gateway.session.timing import Timing
 from tests.support.browser import Browser
 from tests.support.slow_grants import SlowGrants
@@ -62,6 +64,19 @@ async def test_two_hundred_calls_over_four_processes_cost_one_grant_h8_f16() -> 
     assert world.provider.seen("/token") == 2  # the login's, and one more
     assert len(bearers(world)) == 1
     assert world.store.lock_of(world.lookup_of(everywhere[0]))[1].owner is None
+
+
+def test_tokens_for_another_audience_or_other_scopes_are_never_shared() -> None:
+    """One grant per (session, audience, scopes); their refresh token has one lock all the same."""
+    orders, admin = frozenset({"orders"}), frozenset({"orders", "admin"})
+    one, two = LookupId("a" * 64), LookupId("b" * 64)
+    purposes = {
+        Purpose(lookup, audience, scopes)
+        for lookup in (one, two)
+        for audience in ("", "https://orders.example")
+        for scopes in (orders, admin)
+    }
+    assert len(purposes) == 8
 
 
 async def test_whose_token_is_still_good_never_waits_for_anybodys_grant_h11() -> None:

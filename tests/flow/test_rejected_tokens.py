@@ -4,6 +4,7 @@ import asyncio
 
 from gateway.edge.messages import UpstreamRequest
 from tests.support.browser import Browser
+from tests.support.websocket_ends import LiveApi, open_websocket
 from tests.support.world import SESSION, World
 
 
@@ -130,6 +131,23 @@ async def test_a_refresh_that_brings_fewer_scopes_does_not_repeat_the_call() -> 
     answer = await browser.fetch("/api/admin/users")
     assert (answer.status, answer.json()["code"]) == (403, "scope.insufficient")
     assert len(world.api.received) == 1
+
+
+async def test_a_handshake_that_is_rejected_is_made_again_with_another_token_h12() -> None:
+    world = World()
+    LiveApi(world)
+    browser = await world.logged_in()
+    tokens: list[bytes] = []
+
+    def is_of_the_login(request: UpstreamRequest) -> bool:
+        tokens.append(bearer_of(request))
+        return tokens[-1] == tokens[0]
+
+    world.api.rejects = is_of_the_login
+    opening = await open_websocket(browser, "/live/x")
+    assert opening.status == 101
+    assert len(set(tokens)) == 2
+    assert world.provider.seen("/token") == 2
 
 
 async def scoped(world: World) -> Browser:

@@ -65,7 +65,7 @@ class FakeApi:
 
     async def upgrade(self, request: UpstreamRequest) -> Upgraded | UpstreamAnswer:
         self.dials += 1
-        if self.accept is None or self.failure is not None:
+        if self.accept is None or self.failure is not None or self.rejects(request):
             return await self.send(request, None)
         self.received.append(request)
         return self.accept(request)
