@@ -18,9 +18,11 @@ from starlette.types import Scope
 from gateway.edge.administration import (
     Everybody,
     Look,
+    OnePerson,
     OneProvider,
     OneSession,
     Order,
+    Selector,
     read_order,
     require_operator,
 )
@@ -40,6 +42,14 @@ PROBLEM_JSON = b"application/problem+json"
 
 _MOST_LISTED = 1000
 """Sessions in one answer. Longer ones would be no use to anybody, and held by two processes."""
+
+_WHOSE: dict[type[Selector], str] = {
+    OneSession: "one id",
+    OnePerson: "a person",
+    OneProvider: "a provider",
+    Everybody: "everybody",
+}
+"""For the audit log, which is told nothing of what the request itself says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +154,11 @@ class Orders:
         if isinstance(order.whose, OneSession) and not done.ended:
             raise Refused(Code.SESSION_NOT_FOUND)
         members: dict[str, object] = {"ended": done.ended}
-        note = f"ended {done.ended} sessions"
+        note = f"ended {done.ended} sessions of {_WHOSE[type(order.whose)]}"
         if isinstance(order.whose, OneProvider | Everybody):
             members["unreadable"] = done.unreadable
             note += f", met {done.unreadable} that do not open"
-        return members, f"{note} ({type(order.whose).__name__})"
+        return members, note
 
     def _described(self, listed: Listed) -> dict[str, object]:
         facts = listed.facts
