@@ -123,3 +123,7 @@ async def _back_channel(stage: Stage) -> tuple[Event, list[Victim]]:
     token = jwt.encode({"alg": "RS256", "kid": "k1", "typ": "logout+jwt"}, claims, KEY)
     target = f"/bff/backchannel-logout/{PROVIDER}"
     return _sent(stage.here, target, "POST", form=urlencode({"logout_token": token})), [victim]
+
+
+OF_MANY = (_all_others, _person)
+"""Those that end several sessions at once."""
