@@ -39,17 +39,21 @@ from gateway.session.login import Login
 from gateway.session.logout import Logout
 from gateway.session.manager import Sessions
 from gateway.session.provider import Provider
+from gateway.session.provider_logout import ProviderLogout
 from gateway.session.refresh import Refresher
 from gateway.session.sealing import KeyRing
+from gateway.session.tombstones import Tombstones
 from gateway.settings import Settings
 from gateway.web.account import Account
 from gateway.web.admin import Admin, readiness
 from gateway.web.endpoints import Endpoints
 from gateway.web.event_stream import EventStreams
+from gateway.web.failure_limit import FailureLimit
 from gateway.web.incidents import Incidents
 from gateway.web.open_channels import OpenChannels
 from gateway.web.passing_on import PassingOn
 from gateway.web.pipeline import Pipeline
+from gateway.web.provider_logout import ProviderCalls
 from gateway.web.relay import Relay
 from gateway.web.request_ids import RequestIds
 from gateway.web.signing_in import SigningIn
@@ -128,9 +132,15 @@ def compose(
     refresher = Refresher(providers, sessions, audit)
     logout = Logout(providers, sessions, audit)
     account = Account(site, sessions, refresher, logout)
-    login = Login(providers, sessions, settings.login, audit)
+    tombstones = Tombstones(parts.store, ring)
+    login = Login(providers, sessions, tombstones, settings.login, audit)
+    provider_logout = ProviderLogout(providers, sessions, tombstones)
     live = LiveChannels(sessions, refresher)
-    endpoints = Endpoints(SigningIn(site, routes, login, sessions), account)
+    endpoints = Endpoints(
+        SigningIn(site, routes, login, sessions),
+        account,
+        ProviderCalls(site, provider_logout, FailureLimit(parts.clock)),
+    )
     pipeline = Pipeline(
         site=site,
         routes=routes,

@@ -3,6 +3,7 @@
     {prefix}s:{lookup}   string      8 octets of generation (big-endian), then the sealed session
     {prefix}i:{name}     sorted set  lookup ids, scored by when the entry runs out (epoch ms)
     {prefix}c:{name}     string      a claim
+    {prefix}t:{name}     string      the mark of a logout: the greatest number written (decimal)
     {prefix}w:{name}:{n} string      a write of a worker that watches; see `redis_tracking`
 
 Rules: every key has a time to live. Whatever must be atomic is one command or one Lua step, and a
@@ -75,6 +76,18 @@ redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1
 """)
 
+# A value of another type, or one that is no number, gives way.
+MARK = _script("""
+local value = ARGV[1]
+if redis.call('TYPE', KEYS[1])['ok'] == 'string' then
+  local known = redis.call('GETRANGE', KEYS[1], 0, 63)
+  local number = tonumber(known)
+  if number and number > tonumber(value) then value = known end
+end
+redis.call('SET', KEYS[1], value, 'PX', ARGV[2])
+return 1
+""")
+
 _NOW = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -140,6 +153,18 @@ class Layout:
         words = ("SET", f"{self.prefix}c:{name}", "1", "NX", "PX", milliseconds(ttl))
         return Step(words, _is_ok_or_nil)
 
+    def claims(self, name: str) -> Step:
+        """Look whether a name is taken."""
+        return Step(("MGET", f"{self.prefix}c:{name}"), _values(1))
+
+    def mark(self, name: IndexName, value: float, ttl: float) -> Step:
+        """Arguments of `MARK`."""
+        return Step((1, self._mark(name), repr(float(value)), milliseconds(ttl)), _is_flag)
+
+    def marks(self, names: Sequence[IndexName]) -> Step:
+        """Read marks; what is of another type reads as absent."""
+        return Step(("MGET", *map(self._mark, names)), _values(len(names)))
+
     def ping(self) -> Step:
         """Ask for a sign of life."""
         return Step(("PING",), _is_pong)
@@ -179,6 +204,9 @@ class Layout:
     def _index(self, name: IndexName) -> str:
         return f"{self.prefix}i:{name}"
 
+    def _mark(self, name: IndexName) -> str:
+        return f"{self.prefix}t:{name}"
+
 
 def pack(record: StoredRecord) -> bytes:
     """Return the stored form of a record."""
@@ -191,6 +219,15 @@ def unpack(value: bytes | None) -> StoredRecord | None:
         return None
     (generation,) = _GENERATION.unpack_from(value)
     return StoredRecord(generation, value[_GENERATION.size :])
+
+
+def number(value: bytes | None) -> float | None:
+    """Return the number of a stored mark; None when there is none, or what is there is none."""
+    try:
+        found = float(value or b"")
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None
 
 
 def milliseconds(ttl: float) -> int:

@@ -91,6 +91,23 @@ class RedisStore:
             is not None
         )
 
+    async def claimed(self, name: str) -> bool:
+        """See the port."""
+        step = self._layout.claims(name)
+        (value,) = await self.client.do(partial(self.client.one, step, repeatable=True))
+        return value is not None
+
+    async def mark(self, names: Sequence[IndexName], value: float, *, ttl: float) -> None:
+        """See the port. Written twice is as good as written once."""
+        steps = [self._layout.mark(name, value, ttl) for name in names]
+        await self.client.do(partial(self.client.run, redis_scripts.MARK, steps, repeatable=True))
+
+    async def marks(self, names: Sequence[IndexName]) -> list[float | None]:
+        """See the port."""
+        step = self._layout.marks(names)
+        values = await self.client.do(partial(self.client.one, step, repeatable=True))
+        return [redis_scripts.number(value) for value in values]
+
     def watch(self, changes: Changes) -> None:
         """See the port. The link opens when there is an event loop, at the first read at last."""
         if self._tracking is not None:

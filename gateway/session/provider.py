@@ -18,7 +18,14 @@ from gateway.oidc.keys import JwksDocument, KeySet, NoMatchingKey, SignedToken
 from gateway.oidc.metadata import Metadata
 from gateway.oidc.token_endpoint import Grant
 from gateway.ports import BackChannel, Clock, Entropy, Jose
-from gateway.secret import AccessToken, CodeVerifier, IdToken, RefreshToken, UserInfoToken
+from gateway.secret import (
+    AccessToken,
+    CodeVerifier,
+    IdToken,
+    LogoutToken,
+    RefreshToken,
+    UserInfoToken,
+)
 from gateway.session.model import Facts
 from gateway.session.sealing import b64
 
@@ -177,7 +184,7 @@ class Provider:
         verified = await self.verify(signed)
         return claims.check_signed_userinfo(verified, subject=subject, client=self.client)
 
-    async def verify(self, token: IdToken | UserInfoToken) -> SignedToken:
+    async def verify(self, token: IdToken | UserInfoToken | LogoutToken) -> SignedToken:
         """Check who signed; an unknown key id is worth one look at the keys again (F4)."""
         for algorithm in self.client.id_token_algorithms:
             if algorithm.is_mac and self.client.secret is not None:

@@ -25,6 +25,7 @@ class Data:
     sessions: dict[LookupId, tuple[StoredRecord, float]] = field(default_factory=dict)
     indexes: dict[IndexName, dict[LookupId, float]] = field(default_factory=dict)
     claims: dict[str, float] = field(default_factory=dict)
+    marks: dict[IndexName, tuple[float, float]] = field(default_factory=dict)  # value, until
     clients: "list[MemoryStore]" = field(default_factory=list)
     down: bool = False
     reads: int = 0
@@ -136,6 +137,24 @@ class MemoryStore:
         self._data.claims[name] = now + ttl
         return True
 
+    async def claimed(self, name: str) -> bool:
+        self._count(reads=1)
+        return self._data.claims.get(name, 0.0) > self._data.clock.now()
+
+    async def mark(self, names: Sequence[IndexName], value: float, *, ttl: float) -> None:
+        self._count(writes=1)
+        now = self._data.clock.now()
+        for name in names:
+            known, until = self._data.marks.get(name, (value, 0.0))
+            greatest = max(known, value) if until > now else value
+            self._data.marks[name] = (greatest, now + ttl)
+
+    async def marks(self, names: Sequence[IndexName]) -> list[float | None]:
+        self._count(reads=1)
+        now = self._data.clock.now()
+        known = [self._data.marks.get(name, (0.0, 0.0)) for name in names]
+        return [value if until > now else None for value, until in known]
+
     def watch(self, changes: Changes) -> None:
         if self._changes is not None:
             raise RuntimeError("watched already")
@@ -218,6 +237,7 @@ class MemoryStore:
         self._data.sessions.clear()
         self._data.indexes.clear()
         self._data.claims.clear()
+        self._data.marks.clear()
         self._data.tell(None)
 
     def live_sessions(self) -> dict[LookupId, StoredRecord]:
