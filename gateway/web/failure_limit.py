@@ -5,6 +5,7 @@ a thousand good logout tokens is never limited. The table is bounded, and what f
 goes first: whoever has thousands of addresses gets more tries, never more memory.
 """
 
+import math
 from collections import OrderedDict, deque
 from ipaddress import IPv6Address, ip_address
 
@@ -35,7 +36,7 @@ class FailureLimit:
             return
         left = failures[0] + WINDOW - self._clock.now()
         if 0 < left <= WINDOW:  # a clock that was set back ends it, too
-            retry = str(int(left) + 1).encode()
+            retry = str(math.ceil(left)).encode()
             raise Refused(Code.LOGOUT_TOO_MANY, fields=((b"retry-after", retry),))
 
     def failed(self, address: str) -> None:

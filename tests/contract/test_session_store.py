@@ -362,6 +362,61 @@ async def test_a_name_is_claimed_once_until_its_time_is_over(world: World) -> No
     assert not await world.store.claim("attempt", ttl=LONG)
 
 
+async def test_whether_a_name_is_claimed_can_be_asked_without_claiming_it(world: World) -> None:
+    assert not await world.store.claimed("attempt")
+    assert await world.store.claim("attempt", ttl=LONG)
+    assert await world.store.claimed("attempt")
+    assert await world.other.claimed("attempt")
+    assert not await world.stranger.claimed("attempt")
+    assert await world.store.claim("another", ttl=SHORT)
+    await world.fast_forward(SHORT)
+    assert not await world.store.claimed("another")
+
+
+async def test_of_the_numbers_written_under_a_name_the_greatest_stays_j13(world: World) -> None:
+    store = world.store
+    assert await store.marks([SUBJECT, SID]) == [None, None]
+    await store.mark([SUBJECT], 1_700_000_000.5, ttl=LONG)
+    assert await world.other.marks([SID, SUBJECT, SUBJECT]) == [
+        None,
+        1_700_000_000.5,
+        1_700_000_000.5,
+    ]
+    await store.mark([SUBJECT, SID], 999.0, ttl=LONG)  # as text this one is greater
+    assert await store.marks([SUBJECT, SID]) == [1_700_000_000.5, 999.0]
+    await world.other.mark([SUBJECT, SID], 1_700_000_001.0, ttl=LONG)
+    assert await store.marks([SUBJECT, SID]) == [1_700_000_001.0, 1_700_000_001.0]
+    assert await world.stranger.marks([SUBJECT]) == [None]
+
+
+async def test_of_marks_written_at_once_the_greatest_stays_j13(world: World) -> None:
+    values = [float(number * 7 % 50) for number in range(50)]
+    writers = (world.store, world.other)
+    await asyncio.gather(
+        *(
+            writers[number % 2].mark([SUBJECT, SID], value, ttl=LONG)
+            for number, value in enumerate(values)
+        )
+    )
+    assert await world.store.marks([SUBJECT, SID]) == [49.0, 49.0]
+
+
+async def test_a_mark_is_gone_when_its_time_is_over_and_a_new_one_makes_it_last(
+    world: World,
+) -> None:
+    await world.store.mark([SUBJECT, SID], 5.0, ttl=SHORT)
+    await world.store.mark([SID], 3.0, ttl=LONG)
+    await world.fast_forward(SHORT)
+    assert await world.store.marks([SUBJECT, SID]) == [None, 5.0]
+
+
+async def test_marks_tell_a_watcher_nothing_and_are_no_sessions(world: World) -> None:
+    await world.store.mark([SUBJECT], 1.0, ttl=LONG)
+    assert await world.store.members(SUBJECT) == []
+    assert await world.store.read(LookupId(SUBJECT)) is None
+    assert not await world.store.claimed(SUBJECT)
+
+
 async def test_a_time_to_live_that_is_already_over_keeps_nothing(world: World) -> None:
     await world.store.create(A, StoredRecord(1, b"a"), ttl=-1, indexes=[SUBJECT], index_ttl=0)
     await world.fast_forward(SHORT)

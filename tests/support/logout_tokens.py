@@ -37,7 +37,7 @@ def logout_token(provider: FakeProvider, typ: str | None = "logout+jwt", **chang
     return sign(logout_claims(provider, **changes), header={"typ": typ} if typ else None)
 
 
-async def post(  # noqa: PLR0913  everything a caller could do otherwise
+async def post(
     world: World,
     body: bytes,
     *,

@@ -105,6 +105,7 @@ class World:
     clock: TurnableClock = field(default_factory=TurnableClock)
     replicas: int = 1
     store: Any = None
+    jose: Any = field(default_factory=JoserfcJose)
 
     def __post_init__(self) -> None:
         self.store = self.store or MemoryStore(self.clock)
@@ -131,7 +132,7 @@ class World:
             store=store,
             back_channel=Providers(*self.providers.values()),
             upstream=self.api,
-            jose=JoserfcJose(),
+            jose=self.jose,
             clock=self.clock,
             entropy=self.entropy,
             audit=StructlogAudit(self.ring.audit_key, self.audit_text),
