@@ -34,6 +34,7 @@ from gateway.ports import (
     SessionStore,
     Upstream,
 )
+from gateway.session.leftovers import Leftovers
 from gateway.session.live import LiveChannels
 from gateway.session.login import Login
 from gateway.session.logout import Logout
@@ -85,6 +86,7 @@ class Gateway:
     admin: ASGIApp
     refresher: Refresher
     logout: Logout
+    leftovers: Leftovers
     providers: Mapping[str, Provider]
     audit: AuditLog
     endpoints: Endpoints
@@ -106,6 +108,7 @@ class Gateway:
         await self.live.aclose()
         await self.refresher.aclose()
         await self.logout.aclose()
+        await self.leftovers.aclose()
 
 
 def compose(
@@ -131,7 +134,8 @@ def compose(
     }
     refresher = Refresher(providers, sessions, audit)
     logout = Logout(providers, sessions, audit)
-    account = Account(site, sessions, refresher, logout)
+    leftovers = Leftovers(providers, sessions, audit)
+    account = Account(site, sessions, refresher, logout, leftovers)
     tombstones = Tombstones(parts.store, ring)
     login = Login(providers, sessions, tombstones, settings.login, audit)
     provider_logout = ProviderLogout(providers, sessions, tombstones)
@@ -179,6 +183,7 @@ def compose(
         ),
         refresher=refresher,
         logout=logout,
+        leftovers=leftovers,
         providers=providers,
         audit=audit,
         endpoints=endpoints,

@@ -3,6 +3,7 @@
     {prefix}s:{lookup}   string      8 octets of generation (big-endian), then the sealed session
     {prefix}i:{name}     sorted set  lookup ids, scored by when the entry runs out (epoch ms)
     {prefix}c:{name}     string      a claim
+    {prefix}x:{lookup}   string      an ended session, for its refresh token; as under s:
     {prefix}t:{name}     string      the mark of a logout: the greatest number written (decimal)
     {prefix}w:{name}:{n} string      a write of a worker that watches; see `redis_tracking`
 
@@ -76,6 +77,15 @@ redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1
 """)
 
+# Whether something was there, and what: of another type, it is gone all the same (F7).
+TAKE = _script("""
+local value = ''
+if redis.call('TYPE', KEYS[1])['ok'] == 'string' then
+  value = redis.call('GETRANGE', KEYS[1], 0, -1)
+end
+return {redis.call('DEL', KEYS[1]), value}
+""")
+
 # A value of another type, or one that is no number, gives way.
 MARK = _script("""
 local value = ARGV[1]
@@ -145,8 +155,24 @@ class Layout:
 
     def end(self, lookup: LookupId, indexes: Sequence[IndexName]) -> list[Step]:
         """Delete the record first, which is what ends a session, then its index entries."""
-        entries = [Step(("ZREM", self._index(name), lookup), _is_flag) for name in indexes]
-        return [Step(("DEL", self._session(lookup)), _is_flag), *entries]
+        delete = Step(("DEL", self._session(lookup)), _is_flag)
+        return [delete, *self.leave(lookup, indexes)]
+
+    def take_live(self, lookup: LookupId) -> Step:
+        """Arguments of `TAKE`, for a session."""
+        return Step((1, self._session(lookup)), _is_taken)
+
+    def take_kept(self, lookup: LookupId) -> Step:
+        """Arguments of `TAKE`, for what was kept of an ended one."""
+        return Step((1, self._kept(lookup)), _is_taken)
+
+    def leave(self, lookup: LookupId, indexes: Sequence[IndexName]) -> list[Step]:
+        """Delete index entries."""
+        return [Step(("ZREM", self._index(name), lookup), _is_flag) for name in indexes]
+
+    def keep(self, lookup: LookupId, value: bytes, ttl: float) -> Step:
+        """Keep what `TAKE` took."""
+        return Step(("SET", self._kept(lookup), value, "PX", milliseconds(ttl)), _is_ok)
 
     def claim(self, name: str, ttl: float) -> Step:
         """Take a name nobody has taken."""
@@ -198,6 +224,9 @@ class Layout:
     def _session(self, lookup: str) -> str:
         return f"{self.prefix}s:{lookup}"
 
+    def _kept(self, lookup: str) -> str:
+        return f"{self.prefix}x:{lookup}"
+
     def _proof(self, watcher: str, number: int | str) -> str:
         return f"{self.prefix}w:{watcher}:{number}"
 
@@ -248,6 +277,13 @@ def _values(count: int) -> Callable[[object], bool]:
 
 def _is_names(reply: object) -> bool:
     return isinstance(reply, list) and all(isinstance(name, bytes) for name in reply)
+
+
+def _is_taken(reply: object) -> bool:
+    match reply:
+        case [int(deleted), bytes()]:
+            return deleted in (0, 1)
+    return False
 
 
 def _is_ok_or_nil(reply: object) -> bool:

@@ -13,6 +13,7 @@ from gateway.adapters import redis_scripts
 from gateway.adapters.read_batches import ReadBatches
 from gateway.adapters.redis_client import RedisClient, StoreSettings
 from gateway.adapters.redis_scripts import Layout, Step, unpack
+from gateway.adapters.redis_server import Fault
 from gateway.adapters.redis_tracking import Tracking
 from gateway.ports import Changes, IndexName, LookupId, StoredRecord
 
@@ -70,11 +71,34 @@ class RedisStore:
         (replaced,) = await self.client.do(partial(self.client.run, redis_scripts.REPLACE, [step]))
         return bool(replaced)
 
-    async def end(self, lookup: LookupId, indexes: Sequence[IndexName]) -> bool:
+    async def end(
+        self, lookup: LookupId, indexes: Sequence[IndexName], *, keep: float = 0.0
+    ) -> bool:
         """See the port."""
+        if keep > 0:
+            return await self.client.do(partial(self._end_keeping, lookup, indexes, keep))
         steps = self._layout.end(lookup, indexes)
         deleted, *_ = await self.client.do(partial(self.client.exchange, steps))
         return bool(deleted)
+
+    async def _end_keeping(
+        self, lookup: LookupId, indexes: Sequence[IndexName], keep: float
+    ) -> bool:
+        taking = [self._layout.take_live(lookup)]
+        ((deleted, value),) = await self.client.run(redis_scripts.TAKE, taking)
+        rest = self._layout.leave(lookup, indexes)
+        if unpack(value) is not None:
+            rest.append(self._layout.keep(lookup, value, keep))
+        if rest:
+            with contextlib.suppress(Fault):  # it has ended, whatever else does not work
+                await self.client.exchange(rest)
+        return bool(deleted)
+
+    async def take(self, lookup: LookupId) -> StoredRecord | None:
+        """See the port."""
+        steps = [self._layout.take_kept(lookup)]
+        ((_, value),) = await self.client.do(partial(self.client.run, redis_scripts.TAKE, steps))
+        return unpack(value)
 
     async def members(self, index: IndexName) -> list[LookupId]:
         """See the port."""

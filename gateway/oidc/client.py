@@ -118,6 +118,11 @@ class Client:
         if findings:
             raise Misconfigured([f"providers.{self.provider}.{finding}" for finding in findings])
 
+    @property
+    def is_offline(self) -> bool:
+        """Whether refresh tokens are meant to outlive the provider's session (Core section 11)."""
+        return "offline_access" in self.scopes
+
     def _about_credentials(self) -> list[str]:
         if self.auth is not ClientAuth.PRIVATE_KEY_JWT:
             return [] if self.secret else [f"client_secret: {self.auth.value} needs one (A1)"]

@@ -70,8 +70,18 @@ class SessionStore(Protocol):
         """Overwrite the record only if it exists at generation `expected`; else False."""
         ...
 
-    async def end(self, lookup: LookupId, indexes: Sequence[IndexName]) -> bool:
-        """Delete the record and its index entries. True when a record was there."""
+    async def end(
+        self, lookup: LookupId, indexes: Sequence[IndexName], *, keep: float = 0.0
+    ) -> bool:
+        """Delete the record and its index entries. True when a record was there.
+
+        For `keep` seconds it is still there for `take`: sealed as it was, and no session any more.
+        It may be lost, the session has ended all the same.
+        """
+        ...
+
+    async def take(self, lookup: LookupId) -> StoredRecord | None:
+        """Return what `end` kept, to exactly one caller: it is deleted."""
         ...
 
     async def members(self, index: IndexName) -> list[LookupId]:

@@ -197,11 +197,20 @@ class Sessions:
         return newer if replaced else None
 
     async def end(
-        self, lookup: LookupId, facts: Facts, *, by: str, caller: Caller = NOBODY
+        self,
+        lookup: LookupId,
+        facts: Facts,
+        *,
+        by: str,
+        caller: Caller = NOBODY,
+        keep: float = 0.0,
     ) -> bool:
-        """End a session; True when it was still there. `by` says whose verdict it was."""
+        """End a session; True when it was still there. `by` says whose verdict it was.
+
+        For `keep` seconds its tokens stay, sealed: see `leftovers`.
+        """
         try:
-            ended = await self.store.end(lookup, self.indexes.every(facts))
+            ended = await self.store.end(lookup, self.indexes.every(facts), keep=keep)
         finally:
             self._cache.changed(lookup)
         if ended:

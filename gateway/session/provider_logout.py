@@ -17,6 +17,7 @@ from gateway.oidc.logout_token import LogoutOrder, check_head, check_logout_toke
 from gateway.ports import Caller
 from gateway.secret import LogoutToken
 from gateway.session.indexes import Listed
+from gateway.session.leftovers import kept_for
 from gateway.session.manager import Sessions
 from gateway.session.provider import Provider
 from gateway.session.tombstones import Tombstones
@@ -62,7 +63,7 @@ class ProviderLogout:
             raise Refused(Code.LOGOUT_TOKEN_REPLAYED)
         await self._tombstones.put(client.provider, order)
         found = await self._of_order(provider, order)
-        ended = await self._end(found, "backchannel_logout", caller)
+        ended = await self._end(found, "backchannel_logout", caller, keeps=not client.is_offline)
         left = order.expires_at + client.leeway - self._sessions.clock.now()
         if not await store.claim(once, ttl=max(left, 0.0) + _CLOCKS_DIFFER):
             raise Refused(Code.LOGOUT_TOKEN_REPLAYED, note="another replica has just got it too")
@@ -100,10 +101,16 @@ class ProviderLogout:
         found = await self._sessions.indexes.of_sid(provider.client.issuer, sid)
         return _of_provider(provider, found)
 
-    async def _end(self, found: Sequence[Listed], by: str, caller: Caller) -> int:
+    async def _end(
+        self, found: Sequence[Listed], by: str, caller: Caller, *, keeps: bool = False
+    ) -> int:
         ended = 0
+        now = self._sessions.clock.now()
         for listed in found:
-            ended += await self._sessions.end(listed.lookup, listed.facts, by=by, caller=caller)
+            keep = kept_for(listed.facts, now) if keeps else 0.0
+            ended += await self._sessions.end(
+                listed.lookup, listed.facts, by=by, caller=caller, keep=keep
+            )
         return ended
 
 

@@ -362,6 +362,38 @@ async def test_a_name_is_claimed_once_until_its_time_is_over(world: World) -> No
     assert not await world.store.claim("attempt", ttl=LONG)
 
 
+async def test_what_an_end_keeps_is_no_session_and_is_taken_once_j14(world: World) -> None:
+    await world.put(A, StoredRecord(7, b"sealed"))
+    await world.put(B, StoredRecord(1, b"other"))
+    assert await world.other.end(A, [SUBJECT], keep=LONG)
+    assert await world.store.end(B, [SUBJECT])
+    assert await world.store.read(A) is None
+    assert await world.store.members(SUBJECT) == []
+    assert not await world.store.replace(A, StoredRecord(8, b"x"), expected=7, ttl=LONG)
+    takes = await asyncio.gather(*(world.store.take(A) for _ in range(10)))
+    assert [record for record in takes if record] == [StoredRecord(7, b"sealed")]
+    assert await world.store.take(B) is None
+    assert await world.stranger.take(A) is None
+
+
+async def test_an_end_that_finds_nothing_keeps_nothing_and_spoils_nothing_j14(
+    world: World,
+) -> None:
+    assert not await world.store.end(A, [SUBJECT], keep=LONG)
+    assert await world.store.take(A) is None
+    await world.put(A, StoredRecord(1, b"first"))
+    assert await world.store.end(A, [SUBJECT], keep=LONG)
+    assert not await world.store.end(A, [SUBJECT], keep=LONG)
+    assert await world.store.take(A) == StoredRecord(1, b"first")
+
+
+async def test_what_an_end_keeps_is_gone_when_its_time_is_over_j14(world: World) -> None:
+    await world.put(A, StoredRecord(1, b"sealed"))
+    assert await world.store.end(A, [], keep=SHORT)
+    await world.fast_forward(SHORT)
+    assert await world.store.take(A) is None
+
+
 async def test_whether_a_name_is_claimed_can_be_asked_without_claiming_it(world: World) -> None:
     assert not await world.store.claimed("attempt")
     assert await world.store.claim("attempt", ttl=LONG)
@@ -489,6 +521,17 @@ async def test_nothing_else_is_told(world: World, told: Told) -> None:
     await world.put(A, StoredRecord(1, b"1"))
     await until(lambda: A in told.of)
     assert told.of == [A]
+
+
+async def test_a_watcher_hears_of_an_end_that_keeps_something_j16(world: World, told: Told) -> None:
+    await world.put(A, StoredRecord(1, b"1"))
+    await until(lambda: told.of == [A])
+    assert await world.other.end(A, [SUBJECT], keep=LONG)
+    await until(lambda: told.of == [A, A])
+    await world.other.take(A)
+    await world.put(B, StoredRecord(1, b"1"))
+    await until(lambda: B in told.of)
+    assert told.of == [A, A, B]
 
 
 async def test_a_watcher_hears_of_changes_in_their_order(world: World, told: Told) -> None:

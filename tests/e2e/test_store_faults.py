@@ -44,12 +44,14 @@ OPERATIONS: dict[str, Operation] = {
     "end": lambda store: store.end(LookupId("other"), [SUBJECT]),
     "members": lambda store: store.members(SUBJECT),
     "claim": lambda store: store.claim("name", ttl=LONG),
+    "end, and keep": lambda store: store.end(LookupId("other"), [SUBJECT], keep=LONG),
+    "take": lambda store: store.take(A),
     "claimed": lambda store: store.claimed("name"),
     "mark": lambda store: store.mark([SUBJECT, IndexName("another")], 1.0, ttl=LONG),
     "marks": lambda store: store.marks([SUBJECT, IndexName("another")]),
     "ping": lambda store: store.ping(),
 }
-WRITES = ("create", "replace", "end", "claim", "mark")
+WRITES = ("create", "replace", "end", "end, and keep", "take", "claim", "mark")
 
 
 @pytest.fixture
@@ -403,7 +405,9 @@ async def test_f7_a_damaged_record_is_no_session_for_itself_alone_and_is_kept(
     assert not await patient_store.replace(A, StoredRecord(2, b"two"), expected=1, ttl=LONG)
     assert not await create(A)(patient_store)
     assert server.command("EXISTS", "gw:s:lookup-a") == 1
-    assert await patient_store.end(A, [SUBJECT])
+    assert await patient_store.end(A, [SUBJECT], keep=LONG)
+    assert server.command("EXISTS", "gw:s:lookup-a", "gw:x:lookup-a") in (0, 1)
+    assert await patient_store.take(A) is None
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A provider ends sessions: by sid, by sub, on every replica, and before they exist (J4 to J19)."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -8,6 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from gateway.errors import Code, Unavailable
+from gateway.oidc.back_channel import BackChannelAnswer
 from gateway.ports import IndexName, LookupId, StoredRecord
 from tests.support.asgi import Answer
 from tests.support.browser import Browser
@@ -224,9 +226,11 @@ class Interrupted(MemoryStore):
         await self._operation()
         return await super().create(*args, **kwargs)
 
-    async def end(self, lookup: LookupId, indexes: Sequence[IndexName]) -> bool:
+    async def end(
+        self, lookup: LookupId, indexes: Sequence[IndexName], *, keep: float = 0.0
+    ) -> bool:
         await self._operation()
-        return await super().end(lookup, indexes)
+        return await super().end(lookup, indexes, keep=keep)
 
     async def members(self, index: IndexName) -> list[LookupId]:
         await self._operation()
@@ -303,6 +307,72 @@ async def test_keys_that_are_none_are_the_providers_fault_not_the_tokens() -> No
     assert (answer.status, answer.json()["code"]) == (503, "provider.unavailable")
 
 
+# -- what is left of a session that ended without its cookie (J14)
+
+
+def refresh_tokens(world: World) -> list[str]:
+    return [value for value in world.provider.issued if value.startswith("rt-")]
+
+
+async def settled(world: World) -> None:
+    for gateway in world.gateways:
+        await gateway.leftovers.aclose()
+
+
+@pytest.mark.parametrize("path", ["/api/x", "/bff/session", "/maybe/x"])
+async def test_the_refresh_token_is_revoked_when_the_browser_comes_back_j14(path: str) -> None:
+    world = World(replicas=2)
+    browser = await world.logged_in()
+    cookies = dict(browser.cookies)
+    await deliver(world, logout_token(world.provider), gateway=world.gateways[1])
+    await settled(world)
+    assert world.provider.revoked == []  # nobody can open it yet
+    for _ in range(3):
+        browser.cookies = dict(cookies)
+        await browser.fetch(path)
+        if path == "/maybe/x":  # served without a session; the cookie is looked at later
+            await browser.fetch("/bff/session")
+        await settled(world)
+    assert world.provider.revoked == refresh_tokens(world)
+    assert len(world.audit("token.revoked")) == 1
+
+
+async def test_offline_access_outlives_the_providers_session_j14() -> None:
+    scopes = ["openid", "offline_access"]
+    offline = {"main": {**BASE["providers"]["main"], "scopes": scopes}}
+    world = World(settings_of({"providers": offline}))
+    browser = await world.logged_in()
+    await deliver(world, logout_token(world.provider))
+    assert (await browser.fetch("/api/x")).status == 401
+    await settled(world)
+    assert world.provider.revoked == []
+
+
+async def test_what_nobody_comes_for_is_gone_after_the_sessions_last_deadline_j14() -> None:
+    world = World(settings_of({"session": {"absolute_timeout": "2h", "idle_timeout": "1h"}}))
+    browser = await world.logged_in()
+    await deliver(world, logout_token(world.provider))
+    world.clock.advance(2 * 3600)
+    await browser.fetch("/api/x")
+    await settled(world)
+    assert world.provider.revoked == []
+
+
+async def test_what_is_left_is_no_session_and_a_fault_at_it_changes_no_answer_j14() -> None:
+    world = World()
+    browser = await world.logged_in()
+    cookies = dict(browser.cookies)
+    await deliver(world, logout_token(world.provider))
+    assert world.store.live_sessions() == {}
+    world.provider.answers["/revoke"] = deque([BackChannelAnswer(500)])
+    answer = await browser.fetch("/api/x")
+    assert (answer.status, answer.json()["code"]) == (401, "session.ended")
+    await settled(world)
+    assert world.audit("token.revocation_failed") != []
+    browser.cookies = cookies
+    assert (await browser.fetch("/api/x")).status == 401
+
+
 # -- a logout that overtakes its login (J13)
 
 
@@ -342,8 +412,7 @@ async def test_a_logout_between_the_token_answer_and_the_save_wins_j13(
     assert SESSION not in browser.cookies
     assert world.store.live_sessions() == {}
     assert not await is_in(browser)
-    refresh_tokens = [value for value in world.provider.issued if value.startswith("rt-")]
-    assert world.provider.revoked == refresh_tokens
+    assert world.provider.revoked == refresh_tokens(world)
     (ended,) = world.audit("session.ended")
     assert ended["by"] == "backchannel_logout"
     assert world.audit("login.succeeded") == []

@@ -23,6 +23,7 @@ class Data:
 
     clock: Clock
     sessions: dict[LookupId, tuple[StoredRecord, float]] = field(default_factory=dict)
+    kept: dict[LookupId, tuple[StoredRecord, float]] = field(default_factory=dict)
     indexes: dict[IndexName, dict[LookupId, float]] = field(default_factory=dict)
     claims: dict[str, float] = field(default_factory=dict)
     marks: dict[IndexName, tuple[float, float]] = field(default_factory=dict)  # value, until
@@ -113,16 +114,28 @@ class MemoryStore:
         await self._answered()
         return fits
 
-    async def end(self, lookup: LookupId, indexes: Sequence[IndexName]) -> bool:
+    async def end(
+        self, lookup: LookupId, indexes: Sequence[IndexName], *, keep: float = 0.0
+    ) -> bool:
         self._count(writes=1)
-        was_there = self._data.live(lookup) is not None
-        if was_there:
+        record = self._data.live(lookup)
+        if record is not None:
             del self._data.sessions[lookup]
+            if keep > 0:
+                self._data.kept[lookup] = (record, self._data.clock.now() + keep)
             self._data.tell(lookup)
         for name in indexes:
             self._data.indexes.get(name, {}).pop(lookup, None)
         await self._answered()
-        return was_there
+        return record is not None
+
+    async def take(self, lookup: LookupId) -> StoredRecord | None:
+        if lookup in self._data.kept:
+            self._count(writes=1)
+        else:
+            self._count(reads=1)
+        record, until = self._data.kept.pop(lookup, (None, 0.0))
+        return record if until > self._data.clock.now() else None
 
     async def members(self, index: IndexName) -> list[LookupId]:
         self._count(reads=1)
@@ -235,6 +248,7 @@ class MemoryStore:
     def lose_everything(self) -> None:
         """What FLUSHALL does (F6)."""
         self._data.sessions.clear()
+        self._data.kept.clear()
         self._data.indexes.clear()
         self._data.claims.clear()
         self._data.marks.clear()

@@ -48,6 +48,9 @@ STEPS: dict[str, Step] = {
     "delete": LAYOUT.end(A, [IndexName("i")])[0],
     "leave": LAYOUT.end(A, [IndexName("i")])[1],
     "claim": LAYOUT.claim("n", 1.0),
+    "take live": LAYOUT.take_live(A),
+    "take kept": LAYOUT.take_kept(A),
+    "keep": LAYOUT.keep(A, b"value", 1.0),
     "claims": LAYOUT.claims("n"),
     "mark": LAYOUT.mark(IndexName("m"), 1.5, 1.0),
     "marks": LAYOUT.marks([IndexName("m"), IndexName("n")]),
@@ -68,6 +71,9 @@ REPLIES: dict[str, tuple[object, ...]] = {
     "delete": (0, 1),
     "leave": (0, 1),
     "claim": (None, b"OK"),
+    "take live": ([0, b""], [1, b"value"]),
+    "take kept": ([0, b""], [1, b"value"]),
+    "keep": (b"OK",),
     "claims": ([None], [b"1"]),
     "mark": (0, 1),
     "marks": ([None, None], [b"1.5", None]),
@@ -78,7 +84,7 @@ REPLIES: dict[str, tuple[object, ...]] = {
     "prove": (b"OK",),
 }
 
-LISTS = ("read one", "read two", "members", "claims", "marks")
+LISTS = ("read one", "read two", "members", "claims", "marks", "take live", "take kept")
 
 EVERY_REPLY: tuple[object, ...] = (
     *(reply for replies in REPLIES.values() for reply in replies),
@@ -115,6 +121,10 @@ def test_f4_a_step_accepts_its_own_replies_and_no_others(name: str) -> None:
         ("read two", [b"a", None], True),
         ("members", [None], False),
         ("members", [b"a", 1], False),
+        ("take live", [1], False),
+        ("take live", [2, b"a"], False),
+        ("take live", [1, None], False),
+        ("take live", [b"a", b"b"], False),
     ],
 )
 def test_f4_a_list_fits_by_length_and_by_what_is_in_it(
@@ -123,7 +133,7 @@ def test_f4_a_list_fits_by_length_and_by_what_is_in_it(
     assert STEPS[name].fits(reply) is expected
 
 
-@pytest.mark.parametrize("name", ["replace", "enter", "members", "mark"])
+@pytest.mark.parametrize("name", ["replace", "enter", "members", "mark", "take live", "take kept"])
 def test_a_lua_step_touches_one_key_so_that_a_cluster_can_run_it(name: str) -> None:
     words = STEPS[name].words
     assert words[0] == 1
@@ -183,8 +193,11 @@ def test_sessions_indexes_claims_and_marks_of_one_name_do_not_meet() -> None:
         LAYOUT.members(IndexName("x")).words[1],
         LAYOUT.claim("x", 1.0).words[1],
         LAYOUT.mark(IndexName("x"), 1.0, 1.0).words[1],
+        LAYOUT.keep(LookupId("x"), b"", 1.0).words[1],
     }
-    assert len(keys) == 4
+    assert len(keys) == 5
+    assert LAYOUT.take_kept(A).words[1] == LAYOUT.keep(A, b"", 1.0).words[1]
+    assert LAYOUT.take_live(A).words[1] == LAYOUT.read([A]).words[1]
     assert LAYOUT.claims("x").words[1] == LAYOUT.claim("x", 1.0).words[1]
     assert LAYOUT.marks([IndexName("x")]).words[1] == LAYOUT.mark(IndexName("x"), 1, 1).words[1]
 
@@ -206,7 +219,10 @@ def test_what_ends_a_session_comes_before_tidying_its_indexes() -> None:
 
 @pytest.mark.parametrize(
     "script",
-    [redis_scripts.REPLACE, redis_scripts.ENTER, redis_scripts.MEMBERS, redis_scripts.MARK],
+    [
+        *(redis_scripts.REPLACE, redis_scripts.ENTER, redis_scripts.MEMBERS),
+        *(redis_scripts.MARK, redis_scripts.TAKE),
+    ],
 )
 def test_a_script_is_called_by_its_digest_or_in_full(script: Script) -> None:
     step = STEPS["replace"]
