@@ -15,6 +15,7 @@ from joserfc import jws
 
 from gateway.adapters.jose import JoserfcJose
 from gateway.oidc.keys import Algorithm, KeySet, SignedToken
+from gateway.session.provider import REFETCHES
 from gateway.web.failure_limit import FAILURES, MOST_ADDRESSES, WINDOW, FailureLimit
 from tests.support.asgi import call
 from tests.support.browser import Browser
@@ -29,7 +30,7 @@ from tests.support.logout_tokens import (
     post,
 )
 from tests.support.provider import EC_KEY, KEY, OTHER_KEY, Claims, sign
-from tests.support.world import BASE, ISSUER, World, settings_of
+from tests.support.world import BASE, ISSUER, SESSION, World, settings_of
 
 TYPE = {"typ": "logout+jwt"}
 MANY = 300
@@ -319,6 +320,19 @@ async def test_a_flood_of_failures_costs_few_signature_checks_j17() -> None:
     assert elsewhere.status == 200
     world.clock.advance(WINDOW)
     assert (await deliver(world, logout_token(world.provider, sid="x"))).status == 200
+
+
+async def test_unknown_keys_fetch_little_and_leave_logins_their_own_look_at_new_ones_f4() -> None:
+    world = World()
+    await world.logged_in()
+    before = world.provider.seen("/jwks")
+    for number in range(FAILURES):
+        forged = sign(logout_claims(world.provider), OTHER_KEY, {"kid": f"k-{number}", **TYPE})
+        assert (await deliver(world, forged)).status == 400
+    assert world.provider.seen("/jwks") - before <= REFETCHES
+    world.provider.jwks = [OTHER_KEY.as_dict(private=False)]
+    world.provider.sign = lambda claims: sign(claims, OTHER_KEY)
+    assert SESSION in (await world.logged_in()).cookies
 
 
 async def test_a_flood_that_needs_no_signature_check_is_limited_as_well_j17() -> None:
