@@ -17,6 +17,7 @@ from gateway.adapters.log_writer import LogWriter
 from gateway.adapters.metrics import CONTENT_TYPE, CountedAudit, Metrics, Sources
 from gateway.adapters.provider_http import ProviderHttp
 from gateway.adapters.redis_client import StoreSettings
+from gateway.adapters.redis_lock import RedisLock
 from gateway.adapters.redis_store import RedisStore
 from gateway.adapters.system import SystemClock, SystemEntropy
 from gateway.edge.routes import RouteTable, ToUpstream
@@ -29,6 +30,7 @@ from gateway.ports import (
     Caller,
     Clock,
     Entropy,
+    GrantLock,
     Jose,
     Outcome,
     SessionStore,
@@ -43,13 +45,12 @@ from gateway.session.provider import Provider
 from gateway.session.provider_logout import ProviderLogout
 from gateway.session.refresh import Refresher
 from gateway.session.sealing import KeyRing
-from gateway.session.tombstones import Tombstones
+from gateway.session.timing import Timing
 from gateway.settings import Settings
 from gateway.web.account import Account
 from gateway.web.admin import Admin, readiness
 from gateway.web.endpoints import Endpoints
 from gateway.web.event_stream import EventStreams
-from gateway.web.failure_limit import FailureLimit
 from gateway.web.incidents import Incidents
 from gateway.web.open_channels import OpenChannels
 from gateway.web.passing_on import PassingOn
@@ -70,6 +71,7 @@ class Parts:
     """One implementation of every port."""
 
     store: SessionStore
+    grants: GrantLock
     back_channel: BackChannel
     upstream: Upstream
     jose: Jose
@@ -112,11 +114,17 @@ class Gateway:
 
 
 def compose(
-    settings: Settings, parts: Parts, sources: Sources | None = None, *, announce: bool = True
+    settings: Settings,
+    parts: Parts,
+    sources: Sources | None = None,
+    *,
+    announce: bool = True,
+    timing: Timing | None = None,
 ) -> Gateway:
     """Put the gateway together over these parts; `sources` are what adapters count for the metrics.
 
-    `announce` writes into the audit log that the configuration is in force.
+    `announce` writes into the audit log that the configuration is in force. Tests have a `timing`
+    of their own.
     """
     channels = OpenChannels()
     sources = replace(sources or Sources(), channels=channels.count)
@@ -132,19 +140,17 @@ def compose(
         )
         for client in settings.clients
     }
-    refresher = Refresher(providers, sessions, audit)
     logout = Logout(providers, sessions, audit)
-    leftovers = Leftovers(providers, sessions, audit)
-    account = Account(site, sessions, refresher, logout, leftovers)
-    tombstones = Tombstones(parts.store, ring)
-    login = Login(providers, sessions, tombstones, settings.login, audit)
-    provider_logout = ProviderLogout(providers, sessions, tombstones)
-    live = LiveChannels(sessions, refresher)
-    endpoints = Endpoints(
-        SigningIn(site, routes, login, sessions),
-        account,
-        ProviderCalls(site, provider_logout, FailureLimit(parts.clock)),
+    refresher = Refresher(
+        providers, sessions, parts.grants, logout.give_back, audit, parts.entropy, timing
     )
+    metrics.tell_of_refreshes(refresher.circuits, refresher.unwritten)
+    leftovers = Leftovers(sessions, logout.give_back)
+    account = Account(site, sessions, refresher, logout, leftovers)
+    login = Login(providers, sessions, logout.give_back, settings.login, audit)
+    live = LiveChannels(sessions, refresher)
+    calls = ProviderCalls(site, ProviderLogout(providers, sessions), parts.clock)
+    endpoints = Endpoints(SigningIn(site, routes, login, sessions), account, calls)
     pipeline = Pipeline(
         site=site,
         routes=routes,
@@ -254,6 +260,7 @@ async def opened(
         stack.push_async_callback(upstream.aclose)
         parts = Parts(
             store=store,
+            grants=RedisLock(store.client),
             back_channel=back_channel,
             upstream=upstream,
             jose=JoserfcJose(),

@@ -4,7 +4,8 @@
     {prefix}i:{name}     sorted set  lookup ids, scored by when the entry runs out (epoch ms)
     {prefix}c:{name}     string      a claim
     {prefix}x:{lookup}   string      an ended session, for its refresh token; as under s:
-    {prefix}t:{name}     string      the mark of a logout: the greatest number written (decimal)
+    {prefix}t:{name}     string      the mark of a logout; see `redis_marks`
+    {prefix}g:{lookup}   hash        the lock on a session's grants; see `redis_lock`
     {prefix}w:{name}:{n} string      a write of a worker that watches; see `redis_tracking`
 
 Rules: every key has a time to live. Whatever must be atomic is one command or one Lua step, and a
@@ -12,7 +13,8 @@ Lua step touches one key only, so that Redis Cluster can carry it out. Expiry is
 server's clock, not by ours.
 
 A server or ACL must allow: MGET SET DEL ZADD ZREM ZRANGE ZRANGEBYSCORE ZREMRANGEBYSCORE TYPE
-GETRANGE PEXPIREAT TIME EVAL EVALSHA PING (and AUTH, SELECT). The gateway uses nothing else but
+GETRANGE HMGET HSET HDEL PEXPIRE PEXPIREAT TIME EVAL EVALSHA PING (and AUTH, SELECT). The gateway
+uses nothing else but
 
     CLIENT|ID CLIENT|TRACKING SUBSCRIBE, and the channel __redis__:invalidate
 
@@ -65,12 +67,13 @@ class Script:
         return Step(("EVAL", self.text, *step.words), step.fits)
 
 
-def _script(text: str) -> Script:
+def script(text: str) -> Script:
+    """Return a Lua step with its digest."""
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
 # A value of another type, or one cut short, is at no generation: nothing to replace (F7).
-REPLACE = _script("""
+REPLACE = script("""
 if redis.call('TYPE', KEYS[1])['ok'] ~= 'string' then return 0 end
 if redis.call('GETRANGE', KEYS[1], 0, 7) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
@@ -78,7 +81,7 @@ return 1
 """)
 
 # Whether something was there, and what: of another type, it is gone all the same (F7).
-TAKE = _script("""
+TAKE = script("""
 local value = ''
 if redis.call('TYPE', KEYS[1])['ok'] == 'string' then
   value = redis.call('GETRANGE', KEYS[1], 0, -1)
@@ -86,27 +89,15 @@ end
 return {redis.call('DEL', KEYS[1]), value}
 """)
 
-# A value of another type, or one that is no number, gives way.
-MARK = _script("""
-local value = ARGV[1]
-if redis.call('TYPE', KEYS[1])['ok'] == 'string' then
-  local known = redis.call('GETRANGE', KEYS[1], 0, 63)
-  local number = tonumber(known)
-  if number and number > tonumber(value) then value = known end
-end
-redis.call('SET', KEYS[1], value, 'PX', ARGV[2])
-return 1
-""")
-
-_NOW = """
+NOW = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 
 # GT: a second entry of the same session never shortens the first. The set lives as long as its
 # longest entry, whatever was there before.
-ENTER = _script(
-    _NOW
+ENTER = script(
+    NOW
     + """
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))
 redis.call('ZADD', KEYS[1], 'GT', string.format('%.0f', now + ARGV[2]), ARGV[1])
@@ -116,8 +107,8 @@ return 1
 """
 )
 
-MEMBERS = _script(
-    _NOW
+MEMBERS = script(
+    NOW
     + """
 return redis.call('ZRANGEBYSCORE', KEYS[1], string.format('(%.0f', now), '+inf')
 """
@@ -132,7 +123,7 @@ class Layout:
 
     def read(self, lookups: Sequence[LookupId]) -> Step:
         """MGET even for one: a key of another type reads as absent, and the reply has a shape."""
-        return Step(("MGET", *map(self._session, lookups)), _values(len(lookups)))
+        return Step(("MGET", *map(self._session, lookups)), values(len(lookups)))
 
     def create(self, lookup: LookupId, record: StoredRecord, ttl: float) -> Step:
         """Store the record if nothing is there."""
@@ -143,11 +134,11 @@ class Layout:
         """Arguments of `REPLACE`."""
         generation = _GENERATION.pack(expected)
         words = (1, self._session(lookup), generation, pack(record), milliseconds(ttl))
-        return Step(words, _is_flag)
+        return Step(words, is_flag)
 
     def enter(self, index: IndexName, lookup: LookupId, ttl: float) -> Step:
         """Arguments of `ENTER`."""
-        return Step((1, self._index(index), lookup, milliseconds(ttl)), _is_flag)
+        return Step((1, self._index(index), lookup, milliseconds(ttl)), is_flag)
 
     def members(self, index: IndexName) -> Step:
         """Arguments of `MEMBERS`."""
@@ -155,7 +146,7 @@ class Layout:
 
     def end(self, lookup: LookupId, indexes: Sequence[IndexName]) -> list[Step]:
         """Delete the record first, which is what ends a session, then its index entries."""
-        delete = Step(("DEL", self._session(lookup)), _is_flag)
+        delete = Step(("DEL", self._session(lookup)), is_flag)
         return [delete, *self.leave(lookup, indexes)]
 
     def take_live(self, lookup: LookupId) -> Step:
@@ -168,7 +159,7 @@ class Layout:
 
     def leave(self, lookup: LookupId, indexes: Sequence[IndexName]) -> list[Step]:
         """Delete index entries."""
-        return [Step(("ZREM", self._index(name), lookup), _is_flag) for name in indexes]
+        return [Step(("ZREM", self._index(name), lookup), is_flag) for name in indexes]
 
     def keep(self, lookup: LookupId, value: bytes, ttl: float) -> Step:
         """Keep what `TAKE` took."""
@@ -181,15 +172,7 @@ class Layout:
 
     def claims(self, name: str) -> Step:
         """Look whether a name is taken."""
-        return Step(("MGET", f"{self.prefix}c:{name}"), _values(1))
-
-    def mark(self, name: IndexName, value: float, ttl: float) -> Step:
-        """Arguments of `MARK`."""
-        return Step((1, self._mark(name), repr(float(value)), milliseconds(ttl)), _is_flag)
-
-    def marks(self, names: Sequence[IndexName]) -> Step:
-        """Read marks; what is of another type reads as absent."""
-        return Step(("MGET", *map(self._mark, names)), _values(len(names)))
+        return Step(("MGET", f"{self.prefix}c:{name}"), values(1))
 
     def ping(self) -> Step:
         """Ask for a sign of life."""
@@ -201,9 +184,10 @@ class Layout:
         return Step(("CLIENT", "ID"), _is_number)
 
     def track(self, client_id: int, watcher: str) -> Step:
-        """Have changed sessions, and this watcher's proofs, announced to that connection."""
+        """Have changed sessions, locks and this watcher's proofs announced to that connection."""
         redirect = ("CLIENT", "TRACKING", "ON", "REDIRECT", client_id, "BCAST")
-        prefixes = ("PREFIX", self._session(""), "PREFIX", self._proof(watcher, ""))
+        watched = (self._session(""), self.grant(""), self._proof(watcher, ""))
+        prefixes = tuple(word for prefix in watched for word in ("PREFIX", prefix))
         return Step((*redirect, *prefixes), _is_ok)
 
     @staticmethod
@@ -218,8 +202,15 @@ class Layout:
 
     def session_in(self, key: bytes) -> bytes | None:
         """Return the lookup id in the key of a session, else None."""
-        before = self._session("").encode()
-        return key[len(before) :] if key.startswith(before) else None
+        return _after(self._session("").encode(), key)
+
+    def grant_in(self, key: bytes) -> bytes | None:
+        """Return the lookup id in the key of a lock on grants, else None."""
+        return _after(self.grant("").encode(), key)
+
+    def grant(self, lookup: str) -> str:
+        """Return the key of the lock on a session's grants."""
+        return f"{self.prefix}g:{lookup}"
 
     def _session(self, lookup: str) -> str:
         return f"{self.prefix}s:{lookup}"
@@ -232,9 +223,6 @@ class Layout:
 
     def _index(self, name: IndexName) -> str:
         return f"{self.prefix}i:{name}"
-
-    def _mark(self, name: IndexName) -> str:
-        return f"{self.prefix}t:{name}"
 
 
 def pack(record: StoredRecord) -> bytes:
@@ -250,21 +238,18 @@ def unpack(value: bytes | None) -> StoredRecord | None:
     return StoredRecord(generation, value[_GENERATION.size :])
 
 
-def number(value: bytes | None) -> float | None:
-    """Return the number of a stored mark; None when there is none, or what is there is none."""
-    try:
-        found = float(value or b"")
-    except ValueError:
-        return None
-    return found if math.isfinite(found) else None
-
-
 def milliseconds(ttl: float) -> int:
     """Return a time to live (seconds) for Redis, which refuses zero: what is over lives 1 ms."""
     return max(1, math.ceil(ttl * 1000))
 
 
-def _values(count: int) -> Callable[[object], bool]:
+def _after(prefix: bytes, key: bytes) -> bytes | None:
+    return key[len(prefix) :] if key.startswith(prefix) else None
+
+
+def values(count: int) -> Callable[[object], bool]:
+    """Return what a reply with so many values, each octets or absent, fits."""
+
     def fits(reply: object) -> bool:
         return (
             isinstance(reply, list)
@@ -302,7 +287,8 @@ def _is_subscribed(reply: object) -> bool:
     return reply == [b"subscribe", INVALIDATIONS, 1]
 
 
-def _is_flag(reply: object) -> bool:
+def is_flag(reply: object) -> bool:
+    """Whether the reply is 0 or 1."""
     return type(reply) is int and reply in (0, 1)
 
 

@@ -9,9 +9,10 @@ from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import Any
 
-from gateway.adapters import redis_scripts
+from gateway.adapters import redis_marks, redis_scripts
 from gateway.adapters.read_batches import ReadBatches
 from gateway.adapters.redis_client import RedisClient, StoreSettings
+from gateway.adapters.redis_marks import Marks
 from gateway.adapters.redis_scripts import Layout, Step, unpack
 from gateway.adapters.redis_server import Fault
 from gateway.adapters.redis_tracking import Tracking
@@ -25,6 +26,7 @@ class RedisStore:
         """Open nothing yet. Raises `Misconfigured` when the address makes no sense."""
         self.client = RedisClient(settings)
         self._layout = Layout(settings.prefix)
+        self._marks = Marks(settings.prefix)
         self._reads = ReadBatches(self.read_many)
         self._tracking: Tracking | None = None
 
@@ -123,14 +125,14 @@ class RedisStore:
 
     async def mark(self, names: Sequence[IndexName], value: float, *, ttl: float) -> None:
         """See the port. Written twice is as good as written once."""
-        steps = [self._layout.mark(name, value, ttl) for name in names]
-        await self.client.do(partial(self.client.run, redis_scripts.MARK, steps, repeatable=True))
+        steps = [self._marks.write(name, value, ttl) for name in names]
+        await self.client.do(partial(self.client.run, redis_marks.MARK, steps, repeatable=True))
 
     async def marks(self, names: Sequence[IndexName]) -> list[float | None]:
         """See the port."""
-        step = self._layout.marks(names)
+        step = self._marks.read(names)
         values = await self.client.do(partial(self.client.one, step, repeatable=True))
-        return [redis_scripts.number(value) for value in values]
+        return [redis_marks.number(value) for value in values]
 
     def watch(self, changes: Changes) -> None:
         """See the port. The link opens when there is an event loop, at the first read at last."""

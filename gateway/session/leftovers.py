@@ -9,16 +9,14 @@ the record, and the provider has a token nobody holds.
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
 
-from gateway.errors import GatewayError, Unavailable
-from gateway.ports import AuditLog, AuditName, Outcome
+from gateway.errors import Unavailable
+from gateway.ports import NOBODY
 from gateway.session import codec
+from gateway.session.keeping import GiveBack
 from gateway.session.manager import Sessions
-from gateway.session.model import Facts, Session
-from gateway.session.provider import Provider, provider_of
+from gateway.session.model import Facts
 from gateway.session.sealing import CannotOpen
-from gateway.session.trail import about
 
 _A_DAY = 86400.0  # seconds
 _PATIENCE = 2.0  # seconds a stopping gateway waits
@@ -32,13 +30,10 @@ def kept_for(facts: Facts, now: float) -> float:
 class Leftovers:
     """Revokes what sessions leave behind, on tasks of its own (H16)."""
 
-    def __init__(
-        self, providers: Mapping[str, Provider], sessions: Sessions, audit: AuditLog
-    ) -> None:
-        self._providers = providers
+    def __init__(self, sessions: Sessions, give_back: GiveBack) -> None:
         self._sessions = sessions
-        self._audit = audit
-        self._revocations: set[asyncio.Task[None]] = set()
+        self._give_back = give_back
+        self._revocations: set[asyncio.Future[None]] = set()
 
     async def revoke(self, cookie: str) -> None:
         """Revoke the refresh token of the ended session whose cookie this was, if it is kept."""
@@ -51,7 +46,8 @@ class Leftovers:
             record = await self._sessions.store.take(lookup)
             if record is not None:
                 session = codec.open_session(ring, handle, lookup, record)
-                task = asyncio.create_task(self._revoke(session))
+                giving = self._give_back(session.facts, session.tokens.refresh_token, NOBODY)
+                task = asyncio.ensure_future(giving)
                 self._revocations.add(task)
                 task.add_done_callback(self._revocations.discard)
 
@@ -59,18 +55,3 @@ class Leftovers:
         """Wait a little for revocations under way."""
         if self._revocations:
             await asyncio.wait(self._revocations, timeout=_PATIENCE)
-
-    async def _revoke(self, session: Session) -> None:
-        facts, token = session.facts, session.tokens.refresh_token
-        provider = provider_of(self._providers, facts)
-        if provider is None or token is None:
-            return
-        try:
-            if not await provider.revoke(token):
-                return
-        except GatewayError as failure:
-            name, code, note = AuditName.TOKEN_REVOCATION_FAILED, failure.code, failure.note
-            event = about(facts, name, Outcome.FAILURE, code=code, note=note)
-        else:
-            event = about(facts, AuditName.TOKEN_REVOKED)
-        self._audit.record(event)

@@ -16,10 +16,10 @@ from gateway.oidc.token_endpoint import Grant
 from gateway.ports import AuditEvent, AuditLog, AuditName, Caller, Outcome
 from gateway.secret import LoginBinding
 from gateway.session.attempts import MAX_RESTARTS, Attempts, BoundAttempt, Resumption
+from gateway.session.keeping import GiveBack
 from gateway.session.manager import Sessions
 from gateway.session.model import Facts, Session, Tokens
 from gateway.session.provider import Provider
-from gateway.session.tombstones import Tombstones
 from gateway.session.trail import about
 
 _PATIENCE = 1.0  # seconds a person waits for a revocation (H16)
@@ -80,13 +80,13 @@ class Login:
         self,
         providers: Mapping[str, Provider],
         sessions: Sessions,
-        tombstones: Tombstones,
+        give_back: GiveBack,
         policy: LoginPolicy,
         audit: AuditLog,
     ) -> None:
         self._providers = providers
         self._sessions = sessions
-        self._tombstones = tombstones
+        self._give_back = give_back
         self._ring = sessions.ring
         self._clock = sessions.clock
         self.policy = policy
@@ -244,24 +244,20 @@ class Login:
         )
         session = await self._sessions.create(facts, tokens_of(grant))
         # After the record is in the store, before anybody has its cookie: see `tombstones`.
-        if await self._tombstones.overtook(facts, identity.issued_at):
-            await self._take_back(provider, session, caller)
+        if await self._sessions.tombstones.overtook(facts, identity.issued_at):
+            await self._take_back(session, caller)
             raise LoginOvertaken(bound.attempt)
         await self._sessions.end_others_in_browser(facts.browser, session, caller)
         self._audit.record(about(facts, AuditName.LOGIN_SUCCEEDED, caller=caller))
         return session
 
-    async def _take_back(self, provider: Provider, session: Session, caller: Caller) -> None:
+    async def _take_back(self, session: Session, caller: Caller) -> None:
         """End a session nobody has used; its refresh token is withdrawn if that goes quickly."""
         by = "backchannel_logout"
         await self._sessions.end(session.lookup, session.facts, by=by, caller=caller)
-        token = session.tokens.refresh_token
-        if token is None:
-            return
-        with contextlib.suppress(GatewayError, TimeoutError):
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE):
-                if await provider.revoke(token):
-                    self._audit.record(about(session.facts, AuditName.TOKEN_REVOKED, caller=caller))
+                await self._give_back(session.facts, session.tokens.refresh_token, caller)
 
     async def _identify(
         self, provider: Provider, bound: BoundAttempt, grant: Grant

@@ -33,6 +33,7 @@ from gateway.session.cache import Listener, Origin, SessionCache
 from gateway.session.indexes import Indexes
 from gateway.session.model import Facts, Session, SessionId, SessionPolicy, Tokens
 from gateway.session.sealing import CannotOpen, KeyRing, b64
+from gateway.session.tombstones import Tombstones
 from gateway.session.trail import about
 
 _SLIDE_AT_MOST_EVERY = 60.0  # seconds; a slide is a write, and one a minute is fine enough
@@ -58,6 +59,7 @@ class Sessions:
         self.policy = policy
         self.clock = clock
         self.indexes = Indexes(store, ring, clock)
+        self.tombstones = Tombstones(store, ring)
         self._entropy = entropy
         self._audit = audit
         self.slide_every = min(_SLIDE_AT_MOST_EVERY, policy.idle_timeout / 10)  # seconds
@@ -70,6 +72,10 @@ class Sessions:
         Of what happens elsewhere only while the store is watched; of `end` here always.
         """
         self._cache.on_change(listener)
+
+    def on_grant_change(self, listener: Listener) -> None:
+        """Tell `listener` of locks on grants that were taken or given back, as far as is known."""
+        self._cache.on_grant_change(listener)
 
     async def open(self, cookie: str | None, *, extend: bool) -> Session | None:
         """Return the live session of this cookie, or None; `extend` marks it as used (A8)."""
@@ -98,6 +104,10 @@ class Sessions:
         """Return what the store holds for this handle now, if it opens and is not over."""
         lookup = self.ring.lookup(handle)
         return self._opened(handle, lookup, await self.store.read(lookup))
+
+    async def is_gone(self, lookup: LookupId) -> bool:
+        """Whether there is no record: one that does not open may be another release's session."""
+        return await self.store.read(lookup) is None
 
     async def _read(self, cookie: str, now: float) -> Session | None:
         """Ask the store, and open what it says, unless it says what it said before."""

@@ -20,7 +20,6 @@ from gateway.session.indexes import Listed
 from gateway.session.leftovers import kept_for
 from gateway.session.manager import Sessions
 from gateway.session.provider import Provider
-from gateway.session.tombstones import Tombstones
 
 _CLOCKS_DIFFER = 60.0  # seconds between replicas' clocks; a token is remembered so much longer
 
@@ -33,12 +32,9 @@ _SAME_FAULT = {
 class ProviderLogout:
     """Carries out what providers order, on any replica, without any cookie (J16, J19)."""
 
-    def __init__(
-        self, providers: Mapping[str, Provider], sessions: Sessions, tombstones: Tombstones
-    ) -> None:
+    def __init__(self, providers: Mapping[str, Provider], sessions: Sessions) -> None:
         self._providers = providers
         self._sessions = sessions
-        self._tombstones = tombstones
 
     def provider(self, name: str) -> Provider:
         """Return the OpenID provider of this name; `Refused(LOGIN_PROVIDER_UNKNOWN)` if none."""
@@ -61,7 +57,7 @@ class ProviderLogout:
         store, once = self._sessions.store, _once(client.provider, order)
         if await store.claimed(once):
             raise Refused(Code.LOGOUT_TOKEN_REPLAYED)
-        await self._tombstones.put(client.provider, order)
+        await self._sessions.tombstones.put(client.provider, order)
         found = await self._of_order(provider, order)
         ended = await self._end(found, "backchannel_logout", caller, keeps=not client.is_offline)
         left = order.expires_at + client.leeway - self._sessions.clock.now()

@@ -11,6 +11,7 @@ from gateway.errors import Code, Refused
 from gateway.oidc.client import origin_of
 from gateway.oidc.logout_token import read_form
 from gateway.oidc.parameters import UnreadableParameter, read_parameters
+from gateway.ports import Clock
 from gateway.session.provider import Provider
 from gateway.session.provider_logout import ProviderLogout
 from gateway.web import pages
@@ -22,10 +23,10 @@ from gateway.web.site import Site
 class ProviderCalls:
     """What identity providers ask for."""
 
-    def __init__(self, site: Site, logout: ProviderLogout, limit: FailureLimit) -> None:
+    def __init__(self, site: Site, logout: ProviderLogout, clock: Clock) -> None:
         self._site = site
         self._logout = logout
-        self._limit = limit
+        self._limit = FailureLimit(clock)
 
     async def back_channel(self, asking: Asking, name: str) -> Reply:
         """`POST /bff/backchannel-logout/{provider}` (Back-Channel Logout section 2.5, 2.8)."""

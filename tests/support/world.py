@@ -15,13 +15,16 @@ import yaml
 from gateway import app, config
 from gateway.adapters.audit_log import StructlogAudit
 from gateway.adapters.jose import JoserfcJose
-from gateway.ports import LookupId
+from gateway.adapters.redis_lock import RedisLock
+from gateway.ports import GrantLock, LookupId
 from gateway.session.sealing import KeyRing
+from gateway.session.timing import Timing
 from gateway.settings import Settings
 from tests.support.api import FakeApi
 from tests.support.asgi import Answer, call
 from tests.support.browser import Browser
 from tests.support.clock import SeededEntropy, TurnableClock
+from tests.support.memory_lock import MemoryLock
 from tests.support.memory_store import MemoryStore
 from tests.support.provider import FakeProvider, Providers
 
@@ -97,6 +100,11 @@ def settings_of(changes: dict[str, Any] | None = None, **environ: str) -> Settin
     return config.load_text(text, Path(), secrets)
 
 
+def _lock_of(store: Any) -> GrantLock:
+    """The lock beside a store, on the same server."""
+    return MemoryLock(store) if isinstance(store, MemoryStore) else RedisLock(store.client)
+
+
 @dataclass
 class World:
     """One gateway and everything around it; `gateways` are replicas on the same store."""
@@ -106,6 +114,7 @@ class World:
     replicas: int = 1
     store: Any = None
     jose: Any = field(default_factory=JoserfcJose)
+    timing: Timing = field(default_factory=Timing)
 
     def __post_init__(self) -> None:
         self.store = self.store or MemoryStore(self.clock)
@@ -130,6 +139,7 @@ class World:
         self.stores.append(store)
         parts = app.Parts(
             store=store,
+            grants=_lock_of(store),
             back_channel=Providers(*self.providers.values()),
             upstream=self.api,
             jose=self.jose,
@@ -137,7 +147,7 @@ class World:
             entropy=self.entropy,
             audit=StructlogAudit(self.ring.audit_key, self.audit_text),
         )
-        return app.compose(settings or self.settings, parts)
+        return app.compose(settings or self.settings, parts, timing=self.timing)
 
     def browser(self, gateway: app.Gateway | None = None, peer: str = "203.0.113.7") -> Browser:
         """A fresh browser that reaches the gateway and every provider."""

@@ -4,13 +4,15 @@ import hashlib
 
 import pytest
 
-from gateway.adapters import redis_scripts
-from gateway.adapters.redis_scripts import Layout, Script, Step, milliseconds, number, pack, unpack
+from gateway.adapters import redis_marks, redis_scripts
+from gateway.adapters.redis_marks import Marks, number
+from gateway.adapters.redis_scripts import Layout, Script, Step, milliseconds, pack, unpack
 from gateway.ports import IndexName, LookupId, StoredRecord
 
 A = LookupId("a")
 RECORD = StoredRecord(1, b"sealed")
 LAYOUT = Layout("gw:")
+MARKS = Marks("gw:")
 
 
 @pytest.mark.parametrize("generation", [0, 1, 255, 256, 2**63, 2**64 - 1])
@@ -52,8 +54,8 @@ STEPS: dict[str, Step] = {
     "take kept": LAYOUT.take_kept(A),
     "keep": LAYOUT.keep(A, b"value", 1.0),
     "claims": LAYOUT.claims("n"),
-    "mark": LAYOUT.mark(IndexName("m"), 1.5, 1.0),
-    "marks": LAYOUT.marks([IndexName("m"), IndexName("n")]),
+    "mark": MARKS.write(IndexName("m"), 1.5, 1.0),
+    "marks": MARKS.read([IndexName("m"), IndexName("n")]),
     "ping": LAYOUT.ping(),
     "own id": LAYOUT.own_id(),
     "track": LAYOUT.track(7, "watcher"),
@@ -148,7 +150,7 @@ def test_every_key_begins_with_the_prefix() -> None:
         *layout.end(A, [IndexName("i")]),
         layout.claim("n", 1.0),
         layout.claims("n"),
-        layout.marks([IndexName("m")]),
+        Marks("tenant-7:").read([IndexName("m")]),
         layout.prove("watcher", 1),
     )
     assert all(str(step.words[1]).startswith("tenant-7:") for step in steps)
@@ -192,19 +194,19 @@ def test_sessions_indexes_claims_and_marks_of_one_name_do_not_meet() -> None:
         LAYOUT.read([LookupId("x")]).words[1],
         LAYOUT.members(IndexName("x")).words[1],
         LAYOUT.claim("x", 1.0).words[1],
-        LAYOUT.mark(IndexName("x"), 1.0, 1.0).words[1],
+        MARKS.write(IndexName("x"), 1.0, 1.0).words[1],
         LAYOUT.keep(LookupId("x"), b"", 1.0).words[1],
     }
     assert len(keys) == 5
     assert LAYOUT.take_kept(A).words[1] == LAYOUT.keep(A, b"", 1.0).words[1]
     assert LAYOUT.take_live(A).words[1] == LAYOUT.read([A]).words[1]
     assert LAYOUT.claims("x").words[1] == LAYOUT.claim("x", 1.0).words[1]
-    assert LAYOUT.marks([IndexName("x")]).words[1] == LAYOUT.mark(IndexName("x"), 1, 1).words[1]
+    assert MARKS.read([IndexName("x")]).words[1] == MARKS.write(IndexName("x"), 1, 1).words[1]
 
 
 @pytest.mark.parametrize("value", [0.0, 1.5, 1_700_000_000.0, 1_700_000_000.123456, -1.0, 1e15])
 def test_the_number_of_a_mark_is_the_number(value: float) -> None:
-    assert number(str(LAYOUT.mark(IndexName("x"), value, 1.0).words[2]).encode()) == value
+    assert number(str(MARKS.write(IndexName("x"), value, 1.0).words[2]).encode()) == value
 
 
 @pytest.mark.parametrize("value", [None, b"", b"x", b"nan", b"inf", b"-inf", b"1e999", b"\xff"])
@@ -221,7 +223,7 @@ def test_what_ends_a_session_comes_before_tidying_its_indexes() -> None:
     "script",
     [
         *(redis_scripts.REPLACE, redis_scripts.ENTER, redis_scripts.MEMBERS),
-        *(redis_scripts.MARK, redis_scripts.TAKE),
+        *(redis_marks.MARK, redis_scripts.TAKE),
     ],
 )
 def test_a_script_is_called_by_its_digest_or_in_full(script: Script) -> None:
