@@ -17,6 +17,7 @@ from gateway.adapters.log_writer import LogWriter
 from gateway.adapters.metrics import CONTENT_TYPE, CountedAudit, Metrics, Sources
 from gateway.adapters.provider_http import ProviderHttp
 from gateway.adapters.redis_client import StoreSettings
+from gateway.adapters.redis_revocations import RedisRevocations
 from gateway.adapters.redis_store import RedisStore
 from gateway.adapters.system import SystemClock, SystemEntropy
 from gateway.edge.routes import RouteTable, ToUpstream
@@ -31,6 +32,7 @@ from gateway.ports import (
     Entropy,
     Jose,
     Outcome,
+    RevocationQueue,
     SessionStore,
     Upstream,
 )
@@ -38,8 +40,10 @@ from gateway.session.live import LiveChannels
 from gateway.session.login import Login
 from gateway.session.logout import Logout
 from gateway.session.manager import Sessions
+from gateway.session.offering import Offering, RevocationCounts
 from gateway.session.provider import Provider
 from gateway.session.refresh import Refresher
+from gateway.session.revocation import Revocations
 from gateway.session.sealing import KeyRing
 from gateway.settings import Settings
 from gateway.web.account import Account
@@ -65,6 +69,7 @@ class Parts:
     """One implementation of every port."""
 
     store: SessionStore
+    revocations: RevocationQueue
     back_channel: BackChannel
     upstream: Upstream
     jose: Jose
@@ -81,6 +86,7 @@ class Gateway:
     admin: ASGIApp
     refresher: Refresher
     logout: Logout
+    revocations: Revocations
     providers: Mapping[str, Provider]
     audit: AuditLog
     endpoints: Endpoints
@@ -102,6 +108,7 @@ class Gateway:
         await self.live.aclose()
         await self.refresher.aclose()
         await self.logout.aclose()
+        await self.revocations.aclose()
 
 
 def compose(
@@ -111,8 +118,8 @@ def compose(
 
     `announce` writes into the audit log that the configuration is in force.
     """
-    channels = OpenChannels()
-    sources = replace(sources or Sources(), channels=channels.count)
+    channels, counts = OpenChannels(), RevocationCounts()
+    sources = replace(sources or Sources(), channels=channels.count, revocations=counts)
     metrics = Metrics(__version__, settings.dangers, sources)
     audit = CountedAudit(parts.audit, metrics)
     site = _site(settings)
@@ -125,8 +132,10 @@ def compose(
         )
         for client in settings.clients
     }
-    refresher = Refresher(providers, sessions, audit)
-    logout = Logout(providers, sessions, audit)
+    offering = Offering(providers, parts.clock, audit, counts)
+    revocations = Revocations(offering, parts.revocations, ring, parts.clock, parts.entropy)
+    refresher = Refresher(providers, sessions, revocations, audit)
+    logout = Logout(providers, sessions, revocations)
     account = Account(site, sessions, refresher, logout)
     login = Login(providers, sessions, settings.login, audit)
     live = LiveChannels(sessions, refresher)
@@ -169,6 +178,7 @@ def compose(
         ),
         refresher=refresher,
         logout=logout,
+        revocations=revocations,
         providers=providers,
         audit=audit,
         endpoints=endpoints,
@@ -239,6 +249,7 @@ async def opened(
         stack.push_async_callback(upstream.aclose)
         parts = Parts(
             store=store,
+            revocations=RedisRevocations(store.client),
             back_channel=back_channel,
             upstream=upstream,
             jose=JoserfcJose(),
@@ -249,6 +260,7 @@ async def opened(
         sources = Sources(pools=upstream.states, lost=lines.lost)
         gateway = compose(settings, parts, sources, announce=announce)
         stack.push_async_callback(gateway.aclose)
+        gateway.revocations.start()
         yield gateway
 
 

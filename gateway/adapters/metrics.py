@@ -4,7 +4,7 @@ import math
 from bisect import bisect_left
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Metric, generate_latest
@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from gateway.adapters.http1_upstream.pool import PoolState
 from gateway.adapters.log_writer import Lost
 from gateway.ports import AuditEvent, AuditLog
+from gateway.session.offering import RevocationCounts
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -30,6 +31,7 @@ class Sources:
     channels: Callable[[], Mapping[str, int]] = dict
     """Open ones, by kind."""
     lost: Callable[[], Lost] = Lost
+    revocations: RevocationCounts = field(default_factory=RevocationCounts)
 
 
 class EventMetrics:
@@ -62,6 +64,7 @@ class Metrics(EventMetrics):
         self.registry.register(self._answers)
         self.registry.register(_Upstreams(sources.pools))
         self.registry.register(_Channels(sources.channels))
+        self.registry.register(_Revocations(sources.revocations))
         self.outages = Counter(
             "gateway_outages",
             "Requests that failed because of something the gateway depends on, by code.",
@@ -211,6 +214,29 @@ class _Channels(Collector):
             "WebSockets and event streams that are open.",
             ("kind",),
             {(kind,): count for kind, count in self._channels().items()},
+        )
+
+
+class _Revocations(Collector):
+    """Refresh tokens that are given back to their providers."""
+
+    def __init__(self, counts: RevocationCounts) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what became of attempts, and how many tokens wait for another."""
+        attempts = CounterMetricFamily(
+            "gateway_revocations",
+            "Refresh tokens given back, by outcome of the attempt.",
+            labels=("outcome",),
+        )
+        for outcome, count in self._counts.by_outcome.items():
+            attempts.add_metric((outcome,), count)
+        yield attempts
+        yield GaugeMetricFamily(
+            "gateway_revocations_waiting",
+            "Tokens in the queue that all workers share, when this one last looked.",
+            value=self._counts.waiting,
         )
 
 

@@ -3,14 +3,16 @@
     {prefix}s:{lookup}   string      8 octets of generation (big-endian), then the sealed session
     {prefix}i:{name}     sorted set  lookup ids, scored by when the entry runs out (epoch ms)
     {prefix}c:{name}     string      a claim
+    {prefix}v:revocations sorted set tokens to revoke; see `redis_revocations`
     {prefix}w:{name}:{n} string      a write of a worker that watches; see `redis_tracking`
 
 Rules: every key has a time to live. Whatever must be atomic is one command or one Lua step, and a
 Lua step touches one key only, so that Redis Cluster can carry it out. Expiry is judged by the
 server's clock, not by ours.
 
-A server or ACL must allow: MGET SET DEL ZADD ZREM ZRANGE ZRANGEBYSCORE ZREMRANGEBYSCORE TYPE
-GETRANGE PEXPIREAT TIME EVAL EVALSHA PING (and AUTH, SELECT). The gateway uses nothing else but
+A server or ACL must allow: MGET SET DEL ZADD ZREM ZCARD ZSCORE ZRANGE ZRANGEBYSCORE
+ZREMRANGEBYSCORE TYPE GETRANGE PEXPIREAT TIME EVAL EVALSHA PING (and AUTH, SELECT). The gateway
+uses nothing else but
 
     CLIENT|ID CLIENT|TRACKING SUBSCRIBE, and the channel __redis__:invalidate
 
@@ -63,27 +65,28 @@ class Script:
         return Step(("EVAL", self.text, *step.words), step.fits)
 
 
-def _script(text: str) -> Script:
+def script(text: str) -> Script:
+    """Return a Lua step with its digest."""
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
 # A value of another type, or one cut short, is at no generation: nothing to replace (F7).
-REPLACE = _script("""
+REPLACE = script("""
 if redis.call('TYPE', KEYS[1])['ok'] ~= 'string' then return 0 end
 if redis.call('GETRANGE', KEYS[1], 0, 7) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1
 """)
 
-_NOW = """
+NOW = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 
 # GT: a second entry of the same session never shortens the first. The set lives as long as its
 # longest entry, whatever was there before.
-ENTER = _script(
-    _NOW
+ENTER = script(
+    NOW
     + """
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))
 redis.call('ZADD', KEYS[1], 'GT', string.format('%.0f', now + ARGV[2]), ARGV[1])
@@ -93,8 +96,8 @@ return 1
 """
 )
 
-MEMBERS = _script(
-    _NOW
+MEMBERS = script(
+    NOW
     + """
 return redis.call('ZRANGEBYSCORE', KEYS[1], string.format('(%.0f', now), '+inf')
 """

@@ -6,6 +6,7 @@ Every method may raise `Unavailable`, and nothing else, when the world fails. Fa
 
 from gateway.ports.audit import NOBODY, AuditEvent, AuditLog, AuditName, Caller, Outcome
 from gateway.ports.provider import BackChannel, Jose
+from gateway.ports.revocations import RevocationQueue
 from gateway.ports.store import Changes, IndexName, LookupId, SessionStore, StoredRecord
 from gateway.ports.system import Clock, Entropy
 from gateway.ports.upstream import Upgraded, Upstream, UpstreamAnswer, Wire, WireEnd
@@ -24,6 +25,7 @@ __all__ = [
     "Jose",
     "LookupId",
     "Outcome",
+    "RevocationQueue",
     "SessionStore",
     "StoredRecord",
     "Upgraded",

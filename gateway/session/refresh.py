@@ -20,6 +20,7 @@ from gateway.session.login import tokens_of
 from gateway.session.manager import Sessions
 from gateway.session.model import Session, Tokens
 from gateway.session.provider import Provider, provider_of
+from gateway.session.revocation import Revocations
 from gateway.session.trail import about
 
 SAFETY = 5.0  # seconds of life a token must have left to be sent to an upstream
@@ -33,10 +34,15 @@ class Refresher:
     """Keeps sessions supplied with access tokens."""
 
     def __init__(
-        self, providers: Mapping[str, Provider], sessions: Sessions, audit: AuditLog
+        self,
+        providers: Mapping[str, Provider],
+        sessions: Sessions,
+        revocations: Revocations,
+        audit: AuditLog,
     ) -> None:
         self._providers = providers
         self._sessions = sessions
+        self._revocations = revocations
         self._clock = sessions.clock
         self._audit = audit
         self._running: dict[LookupId, asyncio.Task[Session]] = {}
@@ -199,7 +205,7 @@ class Refresher:
             current = await self._sessions.reread(session.handle)
         if current is not None:
             raise Unavailable(Code.STORE_UNAVAILABLE, note="lost every race to write new tokens")
-        await self._give_back(session, tokens.refresh_token, caller)
+        await self._revocations.give_back(session.facts, tokens.refresh_token, caller)
         raise Refused(Code.SESSION_ENDED)
 
     async def _end(self, session: Session, token: RefreshToken | None, caller: Caller) -> None:
@@ -207,21 +213,7 @@ class Refresher:
         try:
             await self._sessions.end(session.lookup, session.facts, by="provider", caller=caller)
         finally:
-            await self._give_back(session, token, caller)
-
-    async def _give_back(
-        self, session: Session, token: RefreshToken | None, caller: Caller
-    ) -> None:
-        """Revoke a refresh token that came for a session which is over."""
-        provider = self._provider_of(session)
-        if provider is None or token is None:
-            return
-        try:
-            await provider.revoke(token)
-        except GatewayError as failure:
-            name = AuditName.TOKEN_REVOCATION_FAILED
-            event = about(session.facts, name, Outcome.FAILURE, caller, code=failure.code)
-            self._audit.record(event)
+            await self._revocations.give_back(session.facts, token, caller)
 
     def _weather(self, session: Session, failure: GatewayError, caller: Caller) -> Unavailable:
         self._failed(session, caller, Outcome.FAILURE, failure.code, failure.note)

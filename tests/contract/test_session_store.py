@@ -42,7 +42,8 @@ SUBJECT, SID = IndexName("by-subject"), IndexName("by-sid")
 
 # What gateway/adapters/redis_scripts.py says a server must allow, and nothing else.
 ALLOWED = (
-    "+mget +set +del +zadd +zrem +zrange +zrangebyscore +zremrangebyscore +type +getrange "
+    "+mget +set +del +zadd +zrem +zcard +zscore +zrange +zrangebyscore +zremrangebyscore +type "
+    "+getrange "
     "+pexpireat +time +eval +evalsha +ping +auth +select "
     "+client|id +client|tracking +subscribe &__redis__:invalidate"
 )

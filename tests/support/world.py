@@ -22,6 +22,7 @@ from tests.support.api import FakeApi
 from tests.support.asgi import Answer, call
 from tests.support.browser import Browser
 from tests.support.clock import SeededEntropy, TurnableClock
+from tests.support.memory_revocations import MemoryRevocations
 from tests.support.memory_store import MemoryStore
 from tests.support.provider import FakeProvider, Providers
 
@@ -109,6 +110,9 @@ class World:
     def __post_init__(self) -> None:
         self.store = self.store or MemoryStore(self.clock)
         self.stores: list[Any] = []  # of each replica, in order
+        self.revocations = MemoryRevocations(
+            self.clock, is_down=lambda: bool(getattr(self.store, "down", False))
+        )
         self.audit_text = io.StringIO()
         self.api = FakeApi()
         self.providers = {
@@ -129,6 +133,7 @@ class World:
         self.stores.append(store)
         parts = app.Parts(
             store=store,
+            revocations=self.revocations,
             back_channel=Providers(*self.providers.values()),
             upstream=self.api,
             jose=JoserfcJose(),
