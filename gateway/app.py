@@ -17,6 +17,7 @@ from gateway.adapters.log_writer import LogWriter
 from gateway.adapters.metrics import CONTENT_TYPE, CountedAudit, Metrics, Sources
 from gateway.adapters.provider_http import ProviderHttp
 from gateway.adapters.redis_client import StoreSettings
+from gateway.adapters.redis_lock import RedisLock
 from gateway.adapters.redis_revocations import RedisRevocations
 from gateway.adapters.redis_store import RedisStore
 from gateway.adapters.system import SystemClock, SystemEntropy
@@ -30,6 +31,7 @@ from gateway.ports import (
     Caller,
     Clock,
     Entropy,
+    GrantLock,
     Jose,
     Outcome,
     RevocationQueue,
@@ -69,6 +71,7 @@ class Parts:
     """One implementation of every port."""
 
     store: SessionStore
+    grants: GrantLock
     revocations: RevocationQueue
     back_channel: BackChannel
     upstream: Upstream
@@ -134,8 +137,10 @@ def compose(
     }
     offering = Offering(providers, parts.clock, audit, counts)
     revocations = Revocations(offering, parts.revocations, ring, parts.clock, parts.entropy)
-    refresher = Refresher(providers, sessions, revocations, audit)
     logout = Logout(providers, sessions, revocations)
+    refresher = Refresher(
+        providers, sessions, parts.grants, revocations.give_back, audit, parts.entropy
+    )
     account = Account(site, sessions, refresher, logout)
     login = Login(providers, sessions, settings.login, audit)
     live = LiveChannels(sessions, refresher)
@@ -249,6 +254,7 @@ async def opened(
         stack.push_async_callback(upstream.aclose)
         parts = Parts(
             store=store,
+            grants=RedisLock(store.client),
             revocations=RedisRevocations(store.client),
             back_channel=back_channel,
             upstream=upstream,

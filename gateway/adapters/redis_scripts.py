@@ -3,6 +3,7 @@
     {prefix}s:{lookup}   string      8 octets of generation (big-endian), then the sealed session
     {prefix}i:{name}     sorted set  lookup ids, scored by when the entry runs out (epoch ms)
     {prefix}c:{name}     string      a claim
+    {prefix}g:{lookup}   hash        the lock on a session's grants; see `redis_lock`
     {prefix}v:revocations sorted set tokens to revoke; see `redis_revocations`
     {prefix}w:{name}:{n} string      a write of a worker that watches; see `redis_tracking`
 
@@ -11,8 +12,8 @@ Lua step touches one key only, so that Redis Cluster can carry it out. Expiry is
 server's clock, not by ours.
 
 A server or ACL must allow: MGET SET DEL ZADD ZREM ZCARD ZSCORE ZRANGE ZRANGEBYSCORE
-ZREMRANGEBYSCORE TYPE GETRANGE PEXPIREAT TIME EVAL EVALSHA PING (and AUTH, SELECT). The gateway
-uses nothing else but
+ZREMRANGEBYSCORE TYPE GETRANGE HMGET HSET HDEL PEXPIRE PEXPIREAT TIME EVAL EVALSHA PING (and AUTH,
+SELECT). The gateway uses nothing else but
 
     CLIENT|ID CLIENT|TRACKING SUBSCRIBE, and the channel __redis__:invalidate
 
@@ -153,9 +154,10 @@ class Layout:
         return Step(("CLIENT", "ID"), _is_number)
 
     def track(self, client_id: int, watcher: str) -> Step:
-        """Have changed sessions, and this watcher's proofs, announced to that connection."""
+        """Have changed sessions, locks and this watcher's proofs announced to that connection."""
         redirect = ("CLIENT", "TRACKING", "ON", "REDIRECT", client_id, "BCAST")
-        prefixes = ("PREFIX", self._session(""), "PREFIX", self._proof(watcher, ""))
+        watched = (self._session(""), self.grant(""), self._proof(watcher, ""))
+        prefixes = tuple(word for prefix in watched for word in ("PREFIX", prefix))
         return Step((*redirect, *prefixes), _is_ok)
 
     @staticmethod
@@ -170,8 +172,15 @@ class Layout:
 
     def session_in(self, key: bytes) -> bytes | None:
         """Return the lookup id in the key of a session, else None."""
-        before = self._session("").encode()
-        return key[len(before) :] if key.startswith(before) else None
+        return _after(self._session("").encode(), key)
+
+    def grant_in(self, key: bytes) -> bytes | None:
+        """Return the lookup id in the key of a lock on grants, else None."""
+        return _after(self.grant("").encode(), key)
+
+    def grant(self, lookup: str) -> str:
+        """Return the key of the lock on a session's grants."""
+        return f"{self.prefix}g:{lookup}"
 
     def _session(self, lookup: str) -> str:
         return f"{self.prefix}s:{lookup}"
@@ -199,6 +208,10 @@ def unpack(value: bytes | None) -> StoredRecord | None:
 def milliseconds(ttl: float) -> int:
     """Return a time to live (seconds) for Redis, which refuses zero: what is over lives 1 ms."""
     return max(1, math.ceil(ttl * 1000))
+
+
+def _after(prefix: bytes, key: bytes) -> bytes | None:
+    return key[len(prefix) :] if key.startswith(prefix) else None
 
 
 def _values(count: int) -> Callable[[object], bool]:

@@ -5,6 +5,7 @@ Every method may raise `Unavailable`, and nothing else, when the world fails. Fa
 """
 
 from gateway.ports.audit import NOBODY, AuditEvent, AuditLog, AuditName, Caller, Outcome
+from gateway.ports.grants import Doubt, GrantLock, Held, Mine, NotYet, Turn
 from gateway.ports.provider import BackChannel, Jose
 from gateway.ports.revocations import RevocationQueue
 from gateway.ports.store import Changes, IndexName, LookupId, SessionStore, StoredRecord
@@ -20,14 +21,20 @@ __all__ = [
     "Caller",
     "Changes",
     "Clock",
+    "Doubt",
     "Entropy",
+    "GrantLock",
+    "Held",
     "IndexName",
     "Jose",
     "LookupId",
+    "Mine",
+    "NotYet",
     "Outcome",
     "RevocationQueue",
     "SessionStore",
     "StoredRecord",
+    "Turn",
     "Upgraded",
     "Upstream",
     "UpstreamAnswer",

@@ -27,8 +27,10 @@ _log = logging.getLogger("gateway.revocation")
 LEASE = 10.0  # seconds: longer than an attempt; then it is another worker's turn
 _KEPT_WITHIN = 0.5  # seconds; a store that is slower is not waited for
 _LASTS = 2.0  # seconds first attempts have when the gateway stops; the queue has the rest
-_AT_ONCE = 8  # entries taken together
+_AT_ONCE = 4  # entries taken together
 _ROUNDS = 64  # at most, in one turn
+# All revocations together leave half of the connections to providers to logins and refreshes.
+_FIRST_AT_ONCE = 6
 _MOST_UNKEPT = 100
 _ROLLOUT_CLOCKS = 3600.0  # seconds an entry of somebody else's may seem to be from the future
 
@@ -50,6 +52,7 @@ class Revocations:
         self._clock = clock
         self._counts = offering.counts
         self._pump = RevocationPump(self.run_due, entropy)
+        self._first_attempts = asyncio.Semaphore(_FIRST_AT_ONCE)
         self._running: set[asyncio.Task[None]] = set()
         self._unkept: dict[bytes, None] = {}  # oldest first: the queue has not taken them yet
 
@@ -128,7 +131,10 @@ class Revocations:
         self, given_back: GivenBack, entry: bytes, keeping: asyncio.Task[None], caller: Caller
     ) -> None:
         await asyncio.wait({keeping}, timeout=_KEPT_WITHIN)
-        revocation = await self._offering.offer(given_back)
+        if self._first_attempts.locked() and entry not in self._unkept:
+            return  # a crowd logs out, or the provider hangs: the queue has it
+        async with self._first_attempts:
+            revocation = await self._offering.offer(given_back)
         if revocation.verdict is not Verdict.LATER:
             self._offering.concluded(given_back, revocation, caller)
             await self._forget(entry)
