@@ -7,6 +7,7 @@ less and less often, for a day.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Coroutine
 from typing import Any
@@ -50,7 +51,7 @@ class Revocations:
         self._queue = queue
         self._ring = ring
         self._clock = clock
-        self._counts = offering.counts
+        self.counts = offering.counts
         self._pump = RevocationPump(self.run_due, entropy)
         self._first_attempts = asyncio.Semaphore(_FIRST_AT_ONCE)
         self._running: set[asyncio.Task[None]] = set()
@@ -90,7 +91,7 @@ class Revocations:
                 await asyncio.gather(*map(self._next_attempt, taken))
                 if len(taken) < _AT_ONCE:
                     break
-            self._counts.waiting = await self._queue.length()
+            self.counts.waiting = await self._queue.length()
         except Unavailable:
             return  # the store is away; what it holds is due when it comes back
 
@@ -119,7 +120,7 @@ class Revocations:
         if kept:
             self._unkept.pop(entry, None)
         else:
-            self._counts.by_outcome["not_kept"] += 1
+            self.counts.by_outcome["not_kept"] += 1
 
     async def _keep_the_unkept(self) -> None:
         for entry in list(self._unkept):
@@ -141,6 +142,8 @@ class Revocations:
             return
         note = f"{revocation.note}; {self._whereabouts(entry)}"
         self._offering.failed(given_back, note, caller)
+        with contextlib.suppress(Unavailable):  # then it is due when its lease is over
+            await self._queue.postpone(entry, due_in=max(LEASE, revocation.after))
 
     def _whereabouts(self, entry: bytes) -> str:
         if entry not in self._unkept:
@@ -177,7 +180,7 @@ class Revocations:
             self._offering.given_up(given_back, revocation)
             await self._forget(entry)
             return
-        self._counts.by_outcome["failed"] += 1
+        self.counts.by_outcome["failed"] += 1
         await self._queue.postpone(entry, due_in=pause)
 
     async def _leave_or_drop(self, entry: bytes) -> None:
@@ -188,13 +191,11 @@ class Revocations:
         if pause is not None and age > -_ROLLOUT_CLOCKS:
             await self._queue.postpone(entry, due_in=pause)
             return
-        self._counts.by_outcome["given_up"] += 1
+        self.counts.by_outcome["given_up"] += 1
         _log.warning("an entry of the revocation queue does not open, and was dropped")
         await self._forget(entry)
 
     async def _forget(self, entry: bytes) -> None:
         self._unkept.pop(entry, None)
-        try:
+        with contextlib.suppress(Unavailable):  # then it is offered once more, which is harmless
             await self._queue.remove(entry)
-        except Unavailable:
-            return  # it is offered once more, which is harmless

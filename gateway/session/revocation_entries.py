@@ -54,8 +54,8 @@ def unseal(ring: KeyRing, entry: bytes) -> GivenBack:
     """Undo `seal`; raises `CannotOpen` for what was not sealed by us, or not by this release."""
     _, envelope = _split(entry)
     _, plain = ring.open_envelope(_PURPOSE, envelope.decode())
-    members = json.loads(plain)
     try:
+        members = json.loads(plain)
         return GivenBack(
             provider=members["provider"],
             issuer=members["issuer"],
@@ -64,7 +64,7 @@ def unseal(ring: KeyRing, entry: bytes) -> GivenBack:
             subject=members["subject"],
             session=members["session"],
         )
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):
         raise CannotOpen from None  # written by a release whose entries have other members
 
 

@@ -14,11 +14,14 @@ EVERY = 5.0
 
 
 class RevocationPump:
-    """Calls `run_due`, until it is closed."""
+    """Calls `run_due` every so many seconds, until it is closed."""
 
-    def __init__(self, run_due: Callable[[], Awaitable[None]], entropy: Entropy) -> None:
+    def __init__(
+        self, run_due: Callable[[], Awaitable[None]], entropy: Entropy, every: float = EVERY
+    ) -> None:
         self._run_due = run_due
         self._entropy = entropy
+        self._every = every
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -36,7 +39,7 @@ class RevocationPump:
     async def _keep_looking(self) -> None:
         while True:
             (lot,) = self._entropy.octets(1)
-            await asyncio.sleep(EVERY * (0.8 + 0.4 * lot / 255))
+            await asyncio.sleep(self._every * (0.8 + 0.4 * lot / 255))
             try:
                 await self._run_due()
             except Exception:  # noqa: BLE001  a bug; it must not end this for all of a worker's life

@@ -45,8 +45,13 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
         for opened in stores:
             stack.push_async_callback(opened.aclose)
         key = f"{ours.prefix}v:revocations"
+        queue, other, stranger = (
+            RedisRevocations(store.client, most_entries=MOST) for store in stores
+        )
         yield World(
-            *(RedisRevocations(store.client, most_entries=MOST) for store in stores),
+            queue,
+            other,
+            stranger,
             fast_forward=lambda seconds: asyncio.sleep(seconds + 0.02),
             time_to_live=partial(_time_to_live, served, key),
         )
