@@ -1,0 +1,88 @@
+"""A refresh token outlives nobody's patience and no crash: it is revoked in the end (H16)."""
+
+import asyncio
+import os
+import signal
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from gateway.oidc.back_channel import BackChannelAnswer, BackChannelRequest
+from tests.support.crew import Crew, crewed
+from tests.support.provider import FakeProvider
+from tests.support.provider_server import serving_provider
+from tests.support.store_watcher import until
+
+pytestmark = pytest.mark.e2e
+
+CEILING = 2.0  # seconds a logout may take, whatever the provider does
+TOKEN = "rt-of-a-session-that-is-over"
+
+
+def hang_up_on(provider: FakeProvider) -> threading.Event:
+    """Have the revocation endpoint take every request and answer none, until the event is set."""
+    heals = threading.Event()
+    plain = provider.send
+
+    async def hanging(request: BackChannelRequest) -> BackChannelAnswer:
+        if request.url.endswith("/revoke") and not heals.is_set():
+            provider.requests.append(request)
+            await asyncio.to_thread(heals.wait, 60)
+            return BackChannelAnswer(503)  # whoever asked has long gone
+        return await plain(request)
+
+    provider.send = hanging  # type: ignore[method-assign]  # as above
+    return heals
+
+
+def log_out(crew: Crew, cookie: str) -> tuple[int, float]:
+    """The status, and how many seconds the person waited."""
+    request = urllib.request.Request(
+        f"http://localhost:{crew.port}/bff/logout",
+        method="POST",
+        headers={"cookie": cookie, "x-csrf": "1", "sec-fetch-site": "same-origin"},
+    )
+    begun = time.monotonic()
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  loopback
+        return answer.status, time.monotonic() - begun
+
+
+def kill(crew: Crew) -> None:
+    """kill -9, the supervisor first: nothing is finished, and nobody is replaced."""
+    workers = crew.workers()
+    for pid in (crew.pid, *workers):
+        os.kill(pid, signal.SIGKILL)
+    crew.program.process.wait(10)
+
+
+async def test_a_token_whose_revocation_hangs_survives_a_kill_and_is_revoked_by_the_next_gateway(
+    tmp_path_factory: pytest.TempPathFactory, store: str
+) -> None:
+    folders: list[Path] = [tmp_path_factory.mktemp("gateway") for _ in range(2)]
+    with serving_provider() as provider:
+        heals = hang_up_on(provider)
+        main = {
+            "issuer": provider.issuer,
+            "client_id": "spa",
+            "client_secret": {"env": "CLIENT_SECRET"},
+        }
+        with crewed(folders[0], store, 1, providers={"main": main}) as first:
+            cookie = await first.log_in(refresh_token=TOKEN)
+            status, waited = await asyncio.to_thread(log_out, first, cookie)
+            assert status == 200
+            assert waited < CEILING
+            await until(lambda: provider.seen("/revoke") == 1)
+            kill(first)
+        heals.set()
+        assert provider.revoked == []
+        with crewed(folders[1], store, 1, providers={"main": main}) as second:
+            await until(lambda: bool(provider.revoked), within=30)
+            await second.until(lambda: second.metric("gateway_revocations_total") == 1)
+            (line,) = [one for one in second.lines() if one.get("event") == "token.revoked"]
+            assert line["outcome"] == "success"
+            written = first.program.output + second.program.output
+    assert provider.revoked == [TOKEN]
+    assert TOKEN not in written
