@@ -42,11 +42,12 @@ from gateway.session.live import LiveChannels
 from gateway.session.login import Login
 from gateway.session.logout import Logout
 from gateway.session.manager import Sessions
-from gateway.session.offering import Offering, RevocationCounts
+from gateway.session.offering import Offering
 from gateway.session.provider import Provider
 from gateway.session.refresh import Refresher
 from gateway.session.revocation import Revocations
 from gateway.session.sealing import KeyRing
+from gateway.session.timing import Timing
 from gateway.settings import Settings
 from gateway.web.account import Account
 from gateway.web.admin import Admin, readiness
@@ -115,14 +116,20 @@ class Gateway:
 
 
 def compose(
-    settings: Settings, parts: Parts, sources: Sources | None = None, *, announce: bool = True
+    settings: Settings,
+    parts: Parts,
+    sources: Sources | None = None,
+    *,
+    announce: bool = True,
+    timing: Timing | None = None,
 ) -> Gateway:
     """Put the gateway together over these parts; `sources` are what adapters count for the metrics.
 
-    `announce` writes into the audit log that the configuration is in force.
+    `announce` writes into the audit log that the configuration is in force. Tests have a `timing`
+    of their own.
     """
-    channels, counts = OpenChannels(), RevocationCounts()
-    sources = replace(sources or Sources(), channels=channels.count, revocations=counts)
+    channels = OpenChannels()
+    sources = replace(sources or Sources(), channels=channels.count)
     metrics = Metrics(__version__, settings.dangers, sources)
     audit = CountedAudit(parts.audit, metrics)
     site = _site(settings)
@@ -135,12 +142,15 @@ def compose(
         )
         for client in settings.clients
     }
-    offering = Offering(providers, parts.clock, audit, counts)
-    revocations = Revocations(offering, parts.revocations, ring, parts.clock, parts.entropy)
+    revocations = Revocations(
+        Offering(providers, parts.clock, audit), parts.revocations, ring, parts.clock, parts.entropy
+    )
     logout = Logout(providers, sessions, revocations)
     refresher = Refresher(
-        providers, sessions, parts.grants, revocations.give_back, audit, parts.entropy
+        providers, sessions, parts.grants, revocations.give_back, audit, parts.entropy, timing
     )
+    metrics.tell_of_refreshes(refresher.circuits, refresher.unwritten)
+    metrics.tell_of_revocations(revocations.counts)
     account = Account(site, sessions, refresher, logout)
     login = Login(providers, sessions, settings.login, audit)
     live = LiveChannels(sessions, refresher)
@@ -162,7 +172,7 @@ def compose(
         fresh_id=RequestIds(parts.entropy),
     )
     if announce:
-        audit.record(loaded(settings))
+        audit.record(logs.loaded(settings))
 
     async def exposition() -> bytes:
         return metrics.text()
@@ -204,17 +214,6 @@ def _site(settings: Settings) -> Site:
         login_cookie_age=int(settings.session.absolute_timeout + settings.login.attempt_ttl),
         errors_to=settings.errors_to,
     )
-
-
-def loaded(settings: Settings, by: str = "", generation: int = 1) -> AuditEvent:
-    """Return the event that says which configuration is in force, and what brought it there."""
-    names = ", ".join(client.provider for client in settings.clients)
-    keys = ", ".join(key.key_id for key in settings.keys)
-    dangers = ", ".join(settings.dangers) or "none"
-    note = f"providers: {names}; keys: {keys}; protections switched off: {dangers}"
-    if by:
-        note = f"generation {generation}; {note}"
-    return AuditEvent(AuditName.CONFIGURATION_LOADED, Outcome.SUCCESS, by=by, note=note)
 
 
 @asynccontextmanager

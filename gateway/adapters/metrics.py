@@ -4,7 +4,7 @@ import math
 from bisect import bisect_left
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Metric, generate_latest
@@ -31,7 +31,6 @@ class Sources:
     channels: Callable[[], Mapping[str, int]] = dict
     """Open ones, by kind."""
     lost: Callable[[], Lost] = Lost
-    revocations: RevocationCounts = field(default_factory=RevocationCounts)
 
 
 class EventMetrics:
@@ -64,7 +63,6 @@ class Metrics(EventMetrics):
         self.registry.register(self._answers)
         self.registry.register(_Upstreams(sources.pools))
         self.registry.register(_Channels(sources.channels))
-        self.registry.register(_Revocations(sources.revocations))
         self.outages = Counter(
             "gateway_outages",
             "Requests that failed because of something the gateway depends on, by code.",
@@ -81,6 +79,16 @@ class Metrics(EventMetrics):
         )
         for danger in dangers:
             switched_off.labels(danger).set(1)
+
+    def tell_of_refreshes(
+        self, circuits: Callable[[], Mapping[str, bool]], unwritten: Callable[[], int]
+    ) -> None:
+        """Show which providers have stopped answering, and how many tokens wait for the store."""
+        self.registry.register(_Refreshes(circuits, unwritten))
+
+    def tell_of_revocations(self, counts: RevocationCounts) -> None:
+        """Show what became of refresh tokens that were given back, and how many still wait."""
+        self.registry.register(_Revocations(counts))
 
     @property
     def observe(self) -> Callable[[int, float], None]:
@@ -214,6 +222,30 @@ class _Channels(Collector):
             "WebSockets and event streams that are open.",
             ("kind",),
             {(kind,): count for kind, count in self._channels().items()},
+        )
+
+
+class _Refreshes(Collector):
+    """What stands in the way of new tokens."""
+
+    def __init__(
+        self, circuits: Callable[[], Mapping[str, bool]], unwritten: Callable[[], int]
+    ) -> None:
+        self._circuits = circuits
+        self._unwritten = unwritten
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield one sample per provider, and one for the store."""
+        yield _gauge(
+            "gateway_provider_circuit_open",
+            "1 while a provider is left in peace because it has stopped answering refreshes.",
+            ("provider",),
+            {(name,): int(is_open) for name, is_open in self._circuits().items()},
+        )
+        yield GaugeMetricFamily(
+            "gateway_unwritten_tokens",
+            "Sessions whose new tokens wait, in memory and sealed, for the store to take them.",
+            value=self._unwritten(),
         )
 
 

@@ -44,17 +44,11 @@ class RevocationCounts:
 class Offering:
     """Asks providers to revoke, and writes down what they say."""
 
-    def __init__(
-        self,
-        providers: Mapping[str, Provider],
-        clock: Clock,
-        audit: AuditLog,
-        counts: RevocationCounts,
-    ) -> None:
+    def __init__(self, providers: Mapping[str, Provider], clock: Clock, audit: AuditLog) -> None:
         self._providers = providers
         self._clock = clock
         self._audit = audit
-        self.counts = counts
+        self.counts = RevocationCounts()
         self._resting: dict[str, tuple[float, float]] = {}  # provider: since when, how long
         self._noted: set[str] = set()
 
