@@ -58,7 +58,11 @@ MADE_ONLY_IN: dict[str, set[str]] = {
     "Tokens": {"session/login.py", "session/codec.py"},
     # Granted by a provider, opened from the store.
     "AccessToken": {"oidc/token_endpoint.py", "session/codec.py"},
-    "RefreshToken": {"oidc/token_endpoint.py", "session/codec.py"},
+    "RefreshToken": {
+        "oidc/token_endpoint.py",
+        "session/codec.py",
+        "session/revocation_entries.py",  # opened from the queue
+    },
     "IdToken": {"oidc/token_endpoint.py", "session/codec.py"},
     # Sealed by us, read back from the store.
     "StoredRecord": {"session/codec.py", "adapters/redis_scripts.py"},

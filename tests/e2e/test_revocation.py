@@ -10,11 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from gateway.adapters.redis_client import StoreSettings
+from gateway.adapters.redis_store import RedisStore
 from gateway.oidc.back_channel import BackChannelAnswer, BackChannelRequest
+from gateway.secret import StoreUrl
 from tests.support.crew import Crew, crewed
 from tests.support.provider import FakeProvider
 from tests.support.provider_server import serving_provider
+from tests.support.redis_servers import RealServer, free_port, redis_server_binary, running
 from tests.support.store_watcher import until
+from tests.support.world import SESSION, World
 
 pytestmark = pytest.mark.e2e
 
@@ -86,3 +91,28 @@ async def test_a_token_whose_revocation_hangs_survives_a_kill_and_is_revoked_by_
             written = first.program.output + second.program.output
     assert provider.revoked == [TOKEN]
     assert TOKEN not in written
+
+
+async def test_a_frozen_store_holds_nobody_who_logs_out_and_the_next_try_gives_the_token_back(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """F2: nobody can be logged out then, which is said soon; the cookie stays for another try."""
+    folder = tmp_path_factory.mktemp("redis")
+    with running(RealServer(redis_server_binary(), folder, port=free_port())) as server:
+        store = RedisStore(StoreSettings(StoreUrl(f"redis://127.0.0.1:{server.port}/0")))
+        world = World(store=store)
+        browser = await world.logged_in()
+        server.freeze()
+        begun = time.monotonic()
+        refused = await browser.fetch("/bff/logout", "POST")
+        waited = time.monotonic() - begun
+        server.thaw()
+        kept = SESSION in browser.cookies
+        answer = await browser.fetch("/bff/logout", "POST")
+        await world.gateway.aclose()
+        await store.aclose()
+    assert refused.status == 503
+    assert waited < CEILING
+    assert kept
+    assert answer.status == 200
+    assert world.provider.revoked == [one for one in world.issued() if one.startswith("rt-")]

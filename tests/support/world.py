@@ -16,6 +16,7 @@ from gateway import app, config
 from gateway.adapters.audit_log import StructlogAudit
 from gateway.adapters.jose import JoserfcJose
 from gateway.adapters.redis_lock import RedisLock
+from gateway.adapters.redis_revocations import RedisRevocations
 from gateway.ports import GrantLock, LookupId
 from gateway.session.sealing import KeyRing
 from gateway.session.timing import Timing
@@ -106,6 +107,13 @@ def _lock_of(store: Any) -> GrantLock:
     return MemoryLock(store) if isinstance(store, MemoryStore) else RedisLock(store.client)
 
 
+def _queue_of(store: Any, clock: TurnableClock) -> Any:
+    """The queue of revocations beside a store, on the same server."""
+    if isinstance(store, MemoryStore):
+        return MemoryRevocations(clock, is_down=lambda: store.down)
+    return RedisRevocations(store.client)
+
+
 @dataclass
 class World:
     """One gateway and everything around it; `gateways` are replicas on the same store."""
@@ -119,9 +127,7 @@ class World:
     def __post_init__(self) -> None:
         self.store = self.store or MemoryStore(self.clock)
         self.stores: list[Any] = []  # of each replica, in order
-        self.revocations = MemoryRevocations(
-            self.clock, is_down=lambda: bool(getattr(self.store, "down", False))
-        )
+        self.revocations = _queue_of(self.store, self.clock)
         self.audit_text = io.StringIO()
         self.api = FakeApi()
         self.providers = {
