@@ -1,7 +1,6 @@
 """Has one worker look, every few seconds, for tokens that are still to be revoked."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -11,6 +10,8 @@ _log = logging.getLogger("gateway.revocation")
 
 EVERY = 5.0
 """Seconds between two looks, give or take a fifth, so that many workers do not look as one."""
+
+_CANCEL_AGAIN = 0.05  # seconds
 
 
 class RevocationPump:
@@ -31,10 +32,9 @@ class RevocationPump:
 
     async def aclose(self) -> None:
         """Look no more; what was taken comes back when its lease is over. Idempotent."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        while self._task is not None and not self._task.done():
+            self._task.cancel()  # again, if whatever it waits for has swallowed it
+            await asyncio.wait({self._task}, timeout=_CANCEL_AGAIN)
 
     async def _keep_looking(self) -> None:
         while True:
