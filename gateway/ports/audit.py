@@ -20,6 +20,7 @@ class AuditName(StrEnum):
     TOKEN_REVOCATION_FAILED = "token.revocation_failed"
     SESSION_ENDED = "session.ended"
     SESSION_UNREADABLE = "session.unreadable"
+    ADMIN_CARRIED_OUT = "admin.carried_out"
     REQUEST_REFUSED = "request.refused"
 
 
