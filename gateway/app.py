@@ -173,7 +173,7 @@ def compose(
     orders = Orders(Administration(sessions, audit), parts.clock, audit)
     access = access_of(settings)
     if announce:
-        audit.record(loaded(settings))
+        audit.record(logs.loaded(settings))
 
     async def exposition() -> bytes:
         return metrics.text()
@@ -222,17 +222,6 @@ def _site(settings: Settings) -> Site:
         login_cookie_age=int(settings.session.absolute_timeout + settings.login.attempt_ttl),
         errors_to=settings.errors_to,
     )
-
-
-def loaded(settings: Settings, by: str = "", generation: int = 1) -> AuditEvent:
-    """Return the event that says which configuration is in force, and what brought it there."""
-    names = ", ".join(client.provider for client in settings.clients)
-    keys = ", ".join(key.key_id for key in settings.keys)
-    dangers = ", ".join(settings.dangers) or "none"
-    note = f"providers: {names}; keys: {keys}; protections switched off: {dangers}"
-    if by:
-        note = f"generation {generation}; {note}"
-    return AuditEvent(AuditName.CONFIGURATION_LOADED, Outcome.SUCCESS, by=by, note=note)
 
 
 @asynccontextmanager
