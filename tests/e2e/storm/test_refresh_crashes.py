@@ -1,0 +1,162 @@
+"""The process that spends a refresh token dies, hangs, stops, or never hears the answer (F11, F16).
+
+Its provider has replaced the token by then. One with a grace period takes the old one once more;
+one without takes that for theft and ends everything, which must cost one login and no more.
+"""
+
+import asyncio
+import json
+import signal
+import time
+from collections.abc import Sequence
+
+import pytest
+
+from tests.support.four_gateways import FourGateways
+from tests.support.storm import Answered, Caller, cookies_set, longest, statuses
+
+pytestmark = pytest.mark.e2e
+
+CALLS = 150
+LEASE = 5.0  # seconds after which nobody waits for a process that is gone
+HOLD = 1.0  # seconds the provider takes to answer
+WITHIN = 4.0  # seconds beyond both, for the answers themselves on a busy machine
+GRACE = 60  # seconds in which a provider takes a refresh token twice
+
+
+def ended_cleanly(answered: Sequence[Answered]) -> None:
+    """Everybody was told the same: the session is over, and the cookie goes."""
+    assert statuses(answered) == {401: len(answered)}
+    for one in answered:
+        assert one.answer is not None
+        assert json.loads(one.answer.body)["code"] == "session.ended"
+        (cookie,) = one.values(b"set-cookie")
+        assert cookie.startswith(b"__Host-Http-session=;")
+        assert b"Max-Age=0" in cookie
+
+
+async def a_login_is_all_it_takes(fleet: FourGateways, browser: Caller, account: str) -> None:
+    """No loop: who comes with the old cookie asks nobody, and after a login all is well."""
+    before = fleet.provider.grants()
+    again = await browser.storm(fleet.ports, 2 * len(fleet.ports))
+    ended_cleanly(again)
+    fleet.provider.plan(first=300)
+    fresh = await asyncio.to_thread(fleet.log_in, account)
+    answered = await fresh.storm(fleet.ports, 2 * len(fleet.ports))
+    assert statuses(answered) == {200: len(answered)}
+    assert fleet.provider.grants() == before
+
+
+async def test_a_killed_refresh_costs_nothing_where_the_provider_has_a_grace_period_f11(
+    fleet: FourGateways,
+) -> None:
+    answered, browser = await killed_in_the_middle(fleet, "killed", grace=GRACE)
+    assert statuses(answered) == {200: CALLS}
+    assert cookies_set(answered) == []
+    assert fleet.provider.grants() == ["granted", "granted again"]
+    assert fleet.has_kept_the_newest(browser)
+    assert set(fleet.tokens_at_the_api()) == {fleet.provider.access_tokens()[-1]}
+
+
+async def test_a_killed_refresh_costs_one_login_where_the_provider_takes_it_for_theft_f11(
+    fleet: FourGateways,
+) -> None:
+    answered, browser = await killed_in_the_middle(fleet, "reused", grace=0)
+    ended_cleanly(answered)
+    assert fleet.kept(browser) is None
+    assert fleet.provider.grants() == ["granted", "used before"]
+    assert fleet.tokens_at_the_api() == []
+    await a_login_is_all_it_takes(fleet, browser, "reused")
+
+
+async def killed_in_the_middle(
+    fleet: FourGateways, account: str, *, grace: int
+) -> tuple[list[Answered], Caller]:
+    """Kill the process that refreshes; what the other three answer until all is over."""
+    browser = await fleet.log_in_and_expire(account)
+    fleet.provider.plan(hold=HOLD, grace=grace)
+    async with fleet.refreshing(browser) as link:
+        killed = fleet.gateways[0].send(signal.SIGKILL)
+        answered = await browser.storm(fleet.ports[1:], CALLS)
+        assert (await browser.end(fleet.ports[0], link, 0.0)).answer is None
+    assert longest(answered) < LEASE + HOLD + WITHIN
+    await asyncio.to_thread(fleet.gateways[0].until_ready, but=killed)
+    return answered, browser
+
+
+async def test_a_process_that_slept_past_its_lease_overwrites_nothing_f11(
+    fleet: FourGateways,
+) -> None:
+    browser = await fleet.log_in_and_expire("asleep")
+    revocations = fleet.provider.revocations()
+    fleet.provider.plan(hold=HOLD, grace=GRACE)
+    async with fleet.refreshing(browser) as link:
+        begun = time.monotonic()
+        fleet.gateways[0].send(signal.SIGSTOP)
+        try:
+            answered = await browser.storm(fleet.ports[1:], CALLS)
+            assert statuses(answered) == {200: CALLS}
+            assert longest(answered) < LEASE + HOLD + WITHIN
+            assert fleet.provider.grants() == ["granted", "granted again"]
+            (winner,) = set(fleet.tokens_at_the_api())
+            kept = fleet.kept(browser)
+        finally:
+            fleet.gateways[0].send(signal.SIGCONT)
+        late = await browser.end(fleet.ports[0], link, begun)
+    await asyncio.sleep(1.0)  # whatever it means to do about it, it has done
+    assert late.status == 200
+    assert fleet.kept(browser) == kept
+    assert fleet.has_kept_the_newest(browser)
+    again = await browser.storm(fleet.ports, 4 * len(fleet.ports))
+    assert statuses(again) == {200: len(again)}
+    assert cookies_set([late, *answered, *again]) == []
+    assert set(fleet.tokens_at_the_api()) == {winner}
+    # Giving back what the late one got would cost the whole grant, and with it the session.
+    assert fleet.provider.revocations() == revocations
+    assert fleet.provider.grants() == ["granted", "granted again"]
+
+
+async def test_a_process_that_is_told_to_stop_keeps_what_it_was_granted_first_h9(
+    fleet: FourGateways,
+) -> None:
+    browser = await fleet.log_in_and_expire("stopped")
+    before = fleet.kept(browser)
+    fleet.provider.plan(hold=HOLD)
+    async with fleet.refreshing(browser) as link:
+        await browser.leave(link)  # nobody waits for this one
+    assert fleet.kept(browser) == before
+    assert await asyncio.to_thread(fleet.gateways[0].stop) == 0
+    try:
+        assert fleet.has_kept_the_newest(browser)
+        answered = await browser.storm(fleet.ports[1:], CALLS)
+        assert statuses(answered) == {200: CALLS}
+        assert set(fleet.tokens_at_the_api()) == {fleet.provider.access_tokens()[-1]}
+        assert fleet.provider.grants() == ["granted"]
+    finally:
+        fleet.gateways[0].start()
+        await asyncio.to_thread(fleet.gateways[0].until_ready)
+
+
+@pytest.mark.parametrize("grace", [GRACE, 0])
+async def test_the_answer_gets_lost_and_one_more_grant_is_all_that_follows_f16(
+    fleet: FourGateways, grace: int
+) -> None:
+    account = f"lost-{grace}"
+    browser = await fleet.log_in_and_expire(account)
+    fleet.provider.plan(hold=0.3, lose=1, grace=grace)
+    answered = await browser.storm(fleet.ports, CALLS)
+    assert statuses(answered).keys() <= {200, 401, 503}
+    while statuses(answered)[503]:  # the pause after a grant that failed is a second or so
+        assert all(one.values(b"retry-after") for one in answered if one.status == 503)
+        assert cookies_set([one for one in answered if one.status != 401]) == []
+        assert longest(answered) < LEASE + WITHIN
+        await asyncio.sleep(0.2)
+        answered = await browser.storm(fleet.ports, 2 * len(fleet.ports))
+    if grace:
+        assert statuses(answered) == {200: len(answered)}
+        assert fleet.provider.grants() == ["granted", "granted again"]
+        assert fleet.has_kept_the_newest(browser)
+    else:
+        ended_cleanly(answered)
+        assert fleet.provider.grants() == ["granted", "used before"]
+        await a_login_is_all_it_takes(fleet, browser, account)
