@@ -6,6 +6,7 @@ one without takes that for theft and ends everything, which must cost one login 
 
 import asyncio
 import json
+import os
 import signal
 import time
 from collections.abc import Sequence
@@ -19,18 +20,24 @@ pytestmark = pytest.mark.e2e
 
 CALLS = 150
 LEASE = 5.0  # seconds after which nobody waits for a process that is gone
-HOLD = 1.0  # seconds the provider takes to answer
+HOLD = 0.7  # seconds the provider takes to answer
 WITHIN = 4.0  # seconds beyond both, for the answers themselves on a busy machine
 GRACE = 60  # seconds in which a provider takes a refresh token twice
 
 
-def ended_cleanly(answered: Sequence[Answered]) -> None:
-    """Everybody was told the same: the session is over, and the cookie goes."""
+def ended(answered: Sequence[Answered]) -> None:
+    """Everybody was told the same: the session is over."""
     assert statuses(answered) == {401: len(answered)}
     for one in answered:
         assert one.answer is not None
         assert json.loads(one.answer.body)["code"] == "session.ended"
-        (cookie,) = one.values(b"set-cookie")
+
+
+def took_the_cookie(answered: Sequence[Answered]) -> None:
+    """One browser made all of these calls: it is enough that some answers take its cookie."""
+    taken = cookies_set(answered)
+    assert taken
+    for cookie in taken:
         assert cookie.startswith(b"__Host-Http-session=;")
         assert b"Max-Age=0" in cookie
 
@@ -39,7 +46,7 @@ async def a_login_is_all_it_takes(fleet: FourGateways, browser: Caller, account:
     """No loop: who comes with the old cookie asks nobody, and after a login all is well."""
     before = fleet.provider.grants()
     again = await browser.storm(fleet.ports, 2 * len(fleet.ports))
-    ended_cleanly(again)
+    ended(again)
     fleet.provider.plan(first=300)
     fresh = await asyncio.to_thread(fleet.log_in, account)
     answered = await fresh.storm(fleet.ports, 2 * len(fleet.ports))
@@ -62,7 +69,8 @@ async def test_a_killed_refresh_costs_one_login_where_the_provider_takes_it_for_
     fleet: FourGateways,
 ) -> None:
     answered, browser = await killed_in_the_middle(fleet, "reused", grace=0)
-    ended_cleanly(answered)
+    ended(answered)
+    took_the_cookie(answered)
     assert fleet.kept(browser) is None
     assert fleet.provider.grants() == ["granted", "used before"]
     assert fleet.tokens_at_the_api() == []
@@ -92,7 +100,7 @@ async def test_a_process_that_slept_past_its_lease_overwrites_nothing_f11(
     fleet.provider.plan(hold=HOLD, grace=GRACE)
     async with fleet.refreshing(browser) as link:
         begun = time.monotonic()
-        fleet.gateways[0].send(signal.SIGSTOP)
+        asleep = fleet.gateways[0].send(signal.SIGSTOP)
         try:
             answered = await browser.storm(fleet.ports[1:], CALLS)
             assert statuses(answered) == {200: CALLS}
@@ -101,9 +109,9 @@ async def test_a_process_that_slept_past_its_lease_overwrites_nothing_f11(
             (winner,) = set(fleet.tokens_at_the_api())
             kept = fleet.kept(browser)
         finally:
-            fleet.gateways[0].send(signal.SIGCONT)
+            os.kill(asleep, signal.SIGCONT)
         late = await browser.end(fleet.ports[0], link, begun)
-    await asyncio.sleep(1.0)  # whatever it means to do about it, it has done
+    await asyncio.sleep(0.5)  # whatever it means to do about it, it has done
     assert late.status == 200
     assert fleet.kept(browser) == kept
     assert fleet.has_kept_the_newest(browser)
@@ -157,6 +165,7 @@ async def test_the_answer_gets_lost_and_one_more_grant_is_all_that_follows_f16(
         assert fleet.provider.grants() == ["granted", "granted again"]
         assert fleet.has_kept_the_newest(browser)
     else:
-        ended_cleanly(answered)
+        ended(answered)
+        took_the_cookie(answered)
         assert fleet.provider.grants() == ["granted", "used before"]
         await a_login_is_all_it_takes(fleet, browser, account)
