@@ -37,12 +37,16 @@ _BEGIN = script(
     + """
 if owner and owner ~= ARGV[1] and lease > 0 then return {2, lease, 0} end
 if not owner and pause > 0 then return {3, pause, doubt} end
-if owner and owner ~= ARGV[1] and doubt == 0 then doubt = 1 end
+local taken = 0
+if owner and owner ~= ARGV[1] then
+    taken = 1
+    if doubt == 0 then doubt = 1 end
+end
 redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'until', string.format('%.0f', now + ARGV[2]),
     'doubt', doubt)
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
-return {1, 0, doubt}
+return {1, taken, doubt}
 """
 )
 
@@ -91,7 +95,7 @@ class RedisLock:
         state, number, doubt = await self._run(_BEGIN, lookup, owner, *_terms(lease, keep))
         match state:
             case 1:
-                return Mine(_doubt(doubt))
+                return Mine(_doubt(doubt), taken_over=number != 0)
             case 2:
                 return Held(max(0, number) / 1000)
             case _:

@@ -19,9 +19,13 @@ class Doubt(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mine:
-    """The lock is ours until `lease` is over, unless it is renewed."""
+    """The lock is ours until `lease` is over, unless it is renewed.
+
+    `taken_over` says that its owner has not given it back: that one has died, or could not.
+    """
 
     doubt: Doubt
+    taken_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,10 @@ class GrantTurns:
                     return None
                 match turn:
                     case Mine(doubt):
+                        if turn.taken_over and await self._outlives(
+                            session.lookup, owner, turn, changed, is_settled
+                        ):
+                            return None
                         return doubt
                     case NotYet(seconds):
                         raise _unavailable("a grant has just failed", seconds)
@@ -100,6 +104,28 @@ class GrantTurns:
                         if self._closing or clock() >= give_up:
                             raise _unavailable("somebody else's grant takes too long", 1.0)
                         await self._until(changed, seconds)
+
+    async def _outlives(
+        self,
+        lookup: LookupId,
+        owner: str,
+        turn: Mine,
+        changed: asyncio.Event,
+        is_settled: Callable[[], Awaitable[bool]],
+    ) -> bool:
+        """Whether the owner before us lives after all, and gets done in the time it is given.
+
+        When the store was away, it could neither renew its lease nor write what it was granted.
+        Whoever took it for dead would spend the refresh token once more, and so end the session.
+        """
+        clock = asyncio.get_running_loop().time
+        over = clock() + self._timing.last_word
+        while (left := over - clock()) > 0:
+            await self._until(changed, left)
+            changed.clear()
+            if await self._settled(lookup, owner, turn, is_settled):
+                return True
+        return False
 
     async def _settled(
         self,

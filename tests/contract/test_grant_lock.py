@@ -103,7 +103,7 @@ async def test_an_owner_that_never_finished_leaves_a_doubt_when_its_lease_ends_f
     await taken(world.lock, "one", lease=SHORT)
     assert isinstance(await taken(world.other, "two"), Held)
     await world.fast_forward(SHORT)
-    assert await taken(world.other, "two") == Mine(Doubt.LOST)
+    assert await taken(world.other, "two") == Mine(Doubt.LOST, taken_over=True)
 
 
 async def test_a_late_owner_neither_renews_nor_gives_back_what_is_anothers_f11(

@@ -17,10 +17,11 @@ class MemoryLock:
         if lock.owner is None and lock.after > now:
             return NotYet(lock.after - now)
         doubt = lock.doubt
-        if lock.owner not in (None, owner) and doubt is Doubt.NONE:
+        taken_over = lock.owner not in (None, owner)
+        if taken_over and doubt is Doubt.NONE:
             doubt = Doubt.LOST
         self._put(lookup, Lock(owner, now + lease, doubt, 0.0, now + max(keep, lease)))
-        return Mine(doubt)
+        return Mine(doubt, taken_over)
 
     async def renew(self, lookup: LookupId, owner: str, *, lease: float, keep: float) -> bool:
         now, lock = self._look(lookup)

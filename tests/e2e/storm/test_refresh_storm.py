@@ -17,6 +17,7 @@ pytestmark = pytest.mark.e2e
 CALLS = 200
 SLOWEST = 15.0  # seconds a token endpoint may take, and nobody is logged out
 SLOW = 1.2  # the same, where it only has to be longer than everything else
+LEASE = 5.0  # seconds after which a process that says nothing is taken for dead
 WITHIN = 8.0  # seconds beyond that, for two hundred answers on a busy machine
 
 
@@ -98,6 +99,28 @@ async def test_redis_refuses_the_write_of_rotated_tokens_once_and_nobody_notices
     assert cookies_set(answered) == []
     assert longest(answered) < SLOW + WITHIN
     await everybody_has_the_new_token(fleet, browser, CALLS + 1)
+
+
+async def test_redis_is_away_for_longer_than_a_lease_and_the_rotated_tokens_outlive_it_h9(
+    fleet: FourGateways,
+) -> None:
+    """Who holds the lock cannot say so: nobody may take it for dead and spend the token again."""
+    browser = await fleet.log_in_and_expire("away")
+    fleet.provider.plan(hold=SLOW)
+    async with fleet.refreshing(browser):
+        await asyncio.to_thread(fleet.redis.stop)
+        try:
+            answered = await browser.storm(fleet.ports, CALLS)
+            await asyncio.sleep(LEASE)
+        finally:
+            await asyncio.to_thread(fleet.redis.start)
+    while (again := await browser.storm(fleet.ports, 8)) and statuses(again) != {200: 8}:
+        answered += again
+    assert statuses(answered).keys() <= {200, 503}
+    assert statuses(answered).keys() <= {200, 503}
+    assert cookies_set(answered) == []
+    assert fleet.provider.grants() == ["granted"]
+    assert fleet.has_kept_the_newest(browser)
 
 
 async def test_a_refresh_token_that_is_not_replaced_is_used_again_h7(fleet: FourGateways) -> None:
