@@ -74,6 +74,15 @@ return {1, 0, 0}
 """
 )
 
+_ABANDON = script(
+    _READ
+    + """
+if owner ~= ARGV[1] then return {2, 0, 0} end
+redis.call('HSET', KEYS[1], 'until', '0')
+return {1, 0, 0}
+"""
+)
+
 _LOOK = script(
     _READ
     + """
@@ -110,6 +119,10 @@ class RedisLock:
         """See the port."""
         wait = milliseconds(pause) if pause > 0 else 0
         await self._run(_FINISH, lookup, owner, int(doubt), wait)
+
+    async def abandon(self, lookup: LookupId, owner: str) -> None:
+        """See the port."""
+        await self._run(_ABANDON, lookup, owner)
 
     async def pause(self, lookup: LookupId) -> float:
         """See the port."""

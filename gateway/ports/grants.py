@@ -71,6 +71,13 @@ class GrantLock(Protocol):
         """Give the lock back; nobody gets it for `pause`. Does nothing to somebody else's."""
         ...
 
+    async def abandon(self, lookup: LookupId, owner: str) -> None:
+        """End the lease of a lock that may be ours or not; what is known of the grant stays.
+
+        Whoever begins next takes over, from whoever had it before us in truth.
+        """
+        ...
+
     async def pause(self, lookup: LookupId) -> float:
         """Return for how long nobody is to have the lock because a grant has failed; 0 for none."""
         ...

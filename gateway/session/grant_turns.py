@@ -150,8 +150,10 @@ class GrantTurns:
                 session.lookup, owner, lease=timing.lease, keep=self._keep(session)
             )
         except Unavailable:
-            # It may have become ours all the same, and nobody would know.
-            await self._finish(session.lookup, owner, Doubt.NONE, 0.0)
+            # It may have become ours all the same, and nobody would know. Nor what was known of
+            # the one who had it before: it may live, and be kept from writing as we were.
+            with contextlib.suppress(Unavailable):  # then the lease ends by itself
+                await self._lock.abandon(session.lookup, owner)
             raise
 
     async def _until(self, changed: asyncio.Event, seconds: float) -> None:

@@ -1,5 +1,7 @@
 """The `GrantLock` port in memory: the same steps as on Redis, on the memory store's data."""
 
+from dataclasses import replace
+
 from gateway.ports import Doubt, Held, LookupId, Mine, NotYet, Turn
 from tests.support.memory_store import Lock, MemoryStore
 
@@ -36,6 +38,11 @@ class MemoryLock:
             return
         free = Lock(None, 0.0, doubt, now + pause, lock.kept_until)
         self._put(lookup, free if doubt or pause > 0 else None)
+
+    async def abandon(self, lookup: LookupId, owner: str) -> None:
+        _, lock = self._look(lookup)
+        if lock.owner == owner:
+            self._put(lookup, replace(lock, until=0.0))
 
     async def pause(self, lookup: LookupId) -> float:
         now, lock = self._look(lookup)

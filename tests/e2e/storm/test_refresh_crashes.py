@@ -19,7 +19,7 @@ from tests.support.storm import Answered, Caller, cookies_set, longest, statuses
 pytestmark = pytest.mark.e2e
 
 CALLS = 150
-LEASE = 5.0  # seconds after which nobody waits for a process that is gone
+LEASE = 5.0  # seconds after which nobody waits for a process that is gone, its last word included
 HOLD = 0.7  # seconds the provider takes to answer
 WITHIN = 4.0  # seconds beyond both, for the answers themselves on a busy machine
 GRACE = 60  # seconds in which a provider takes a refresh token twice

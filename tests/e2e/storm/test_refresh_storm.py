@@ -17,7 +17,7 @@ pytestmark = pytest.mark.e2e
 CALLS = 200
 SLOWEST = 15.0  # seconds a token endpoint may take, and nobody is logged out
 SLOW = 1.2  # the same, where it only has to be longer than everything else
-LEASE = 5.0  # seconds after which a process that says nothing is taken for dead
+LEASE = 4.0  # seconds after which a process that says nothing may be taken for dead
 WITHIN = 8.0  # seconds beyond that, for two hundred answers on a busy machine
 
 
