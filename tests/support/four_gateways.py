@@ -119,17 +119,18 @@ class FourGateways:
         return browser
 
     @contextlib.asynccontextmanager
-    async def refreshing(self, browser: Caller) -> AsyncIterator[Link]:
-        """A call that has made the first process spend the refresh token.
+    async def refreshing(self, *browsers: Caller) -> AsyncIterator[list[Link]]:
+        """Calls that have made the first process spend the refresh token of each session.
 
-        The provider has decided, and by plan holds its answer back for a while.
+        The provider has decided, and by plan holds its answers back for a while.
         """
-        link = await browser.begin(self.ports[0])
+        links = [await browser.begin(self.ports[0]) for browser in browsers]
         try:
-            await until(lambda: len(self.provider.grants()) == 1)
-            yield link
+            await until(lambda: len(self.provider.grants()) == len(browsers))
+            yield links
         finally:
-            link[1].close()
+            for link in links:
+                link[1].close()
 
     def kept(self, browser: Caller) -> Tokens | None:
         """The tokens that Redis holds for this session; None when it holds no session."""

@@ -5,7 +5,7 @@ import { createServer } from 'node:http';
 
 const START = {
   hold: 0, // seconds for which the answer to a refresh grant is held back, decided as it is
-  grace: 0, // seconds for which a refresh token that was used is taken once more
+  grace: {}, // by account, seconds for which a refresh token that was used is taken once more
   rotates: true, // whether a refresh token is replaced when it is used
   first: 300, // seconds an access token lives that comes from a login,
   next: 300, // and one that comes from a refresh
@@ -21,7 +21,7 @@ export class Control {
   }
 
   forget() {
-    this.plan = { ...START, answers: [] };
+    this.plan = structuredClone(START);
     this.grants = []; // {account, outcome} of every refresh grant, in the order they were decided
     this.refused = 0; // connections that were reset
   }

@@ -8,7 +8,8 @@ export function planRefreshing(provider, control) {
   const find = RefreshToken.find.bind(RefreshToken);
   RefreshToken.find = async (...words) => {
     const token = await find(...words);
-    if (token?.consumed && Date.now() / 1000 - token.consumed <= control.plan.grace) {
+    const grace = control.plan.grace[token?.accountId];
+    if (token?.consumed && grace && Date.now() / 1000 - token.consumed <= grace) {
       token.consumed = undefined;
       token.again = true;
     }

@@ -45,8 +45,7 @@ def took_the_cookie(answered: Sequence[Answered]) -> None:
 async def a_login_is_all_it_takes(fleet: FourGateways, browser: Caller, account: str) -> None:
     """No loop: who comes with the old cookie asks nobody, and after a login all is well."""
     before = fleet.provider.grants()
-    again = await browser.storm(fleet.ports, 2 * len(fleet.ports))
-    ended(again)
+    ended(await browser.storm(fleet.ports, 2 * len(fleet.ports)))
     fleet.provider.plan(first=300)
     fresh = await asyncio.to_thread(fleet.log_in, account)
     answered = await fresh.storm(fleet.ports, 2 * len(fleet.ports))
@@ -54,42 +53,36 @@ async def a_login_is_all_it_takes(fleet: FourGateways, browser: Caller, account:
     assert fleet.provider.grants() == before
 
 
-async def test_a_killed_refresh_costs_nothing_where_the_provider_has_a_grace_period_f11(
+async def logged_in(fleet: FourGateways, lenient: str, strict: str) -> tuple[Caller, Caller]:
+    """Two people: for the first there is a grace period, the other's token has one use."""
+    fleet.provider.plan(grace={lenient: GRACE})
+    first, second = await asyncio.gather(*map(fleet.log_in_and_expire, (lenient, strict)))
+    return first, second
+
+
+async def test_a_killed_refresh_costs_nothing_or_one_login_as_the_provider_sees_it_f11(
     fleet: FourGateways,
 ) -> None:
-    answered, browser = await killed_in_the_middle(fleet, "killed", grace=GRACE)
-    assert statuses(answered) == {200: CALLS}
-    assert cookies_set(answered) == []
-    assert fleet.provider.grants() == ["granted", "granted again"]
-    assert fleet.has_kept_the_newest(browser)
-    assert set(fleet.tokens_at_the_api()) == {fleet.provider.access_tokens()[-1]}
-
-
-async def test_a_killed_refresh_costs_one_login_where_the_provider_takes_it_for_theft_f11(
-    fleet: FourGateways,
-) -> None:
-    answered, browser = await killed_in_the_middle(fleet, "reused", grace=0)
-    ended(answered)
-    took_the_cookie(answered)
-    assert fleet.kept(browser) is None
-    assert fleet.provider.grants() == ["granted", "used before"]
-    assert fleet.tokens_at_the_api() == []
-    await a_login_is_all_it_takes(fleet, browser, "reused")
-
-
-async def killed_in_the_middle(
-    fleet: FourGateways, account: str, *, grace: int
-) -> tuple[list[Answered], Caller]:
-    """Kill the process that refreshes; what the other three answer until all is over."""
-    browser = await fleet.log_in_and_expire(account)
-    fleet.provider.plan(hold=HOLD, grace=grace)
-    async with fleet.refreshing(browser) as link:
+    kept, lost = await logged_in(fleet, "killed-kept", "killed-lost")
+    fleet.provider.plan(hold=HOLD)
+    async with fleet.refreshing(kept, lost) as links:
         killed = fleet.gateways[0].send(signal.SIGKILL)
-        answered = await browser.storm(fleet.ports[1:], CALLS)
-        assert (await browser.end(fleet.ports[0], link, 0.0)).answer is None
-    assert longest(answered) < LEASE + HOLD + WITHIN
+        storms = (browser.storm(fleet.ports[1:], CALLS) for browser in (kept, lost))
+        served, refused = await asyncio.gather(*storms)
+        for link in links:
+            assert (await kept.end(fleet.ports[0], link, 0.0)).answer is None
+    assert longest(served + refused) < LEASE + HOLD + WITHIN
+    assert statuses(served) == {200: CALLS}
+    assert cookies_set(served) == []
+    assert len(set(fleet.tokens_at_the_api())) == 1
+    assert fleet.provider.grants("killed-kept") == ["granted", "granted again"]
+    assert fleet.kept(kept) is not None
+    ended(refused)
+    took_the_cookie(refused)
+    assert fleet.kept(lost) is None
+    assert fleet.provider.grants("killed-lost") == ["granted", "used before"]
+    await a_login_is_all_it_takes(fleet, lost, "killed-lost")
     await asyncio.to_thread(fleet.gateways[0].until_ready, but=killed)
-    return answered, browser
 
 
 async def test_a_process_that_slept_past_its_lease_overwrites_nothing_f11(
@@ -97,8 +90,8 @@ async def test_a_process_that_slept_past_its_lease_overwrites_nothing_f11(
 ) -> None:
     browser = await fleet.log_in_and_expire("asleep")
     revocations = fleet.provider.revocations()
-    fleet.provider.plan(hold=HOLD, grace=GRACE)
-    async with fleet.refreshing(browser) as link:
+    fleet.provider.plan(hold=HOLD, grace={"asleep": GRACE})
+    async with fleet.refreshing(browser) as (link,):
         begun = time.monotonic()
         asleep = fleet.gateways[0].send(signal.SIGSTOP)
         try:
@@ -130,7 +123,7 @@ async def test_a_process_that_is_told_to_stop_keeps_what_it_was_granted_first_h9
     browser = await fleet.log_in_and_expire("stopped")
     before = fleet.kept(browser)
     fleet.provider.plan(hold=HOLD)
-    async with fleet.refreshing(browser) as link:
+    async with fleet.refreshing(browser) as (link,):
         await browser.leave(link)  # nobody waits for this one
     assert fleet.kept(browser) == before
     assert await asyncio.to_thread(fleet.gateways[0].stop) == 0
@@ -145,27 +138,30 @@ async def test_a_process_that_is_told_to_stop_keeps_what_it_was_granted_first_h9
         await asyncio.to_thread(fleet.gateways[0].until_ready)
 
 
-@pytest.mark.parametrize("grace", [GRACE, 0])
-async def test_the_answer_gets_lost_and_one_more_grant_is_all_that_follows_f16(
-    fleet: FourGateways, grace: int
+async def test_an_answer_gets_lost_and_one_more_grant_is_all_that_follows_f16(
+    fleet: FourGateways,
 ) -> None:
-    account = f"lost-{grace}"
-    browser = await fleet.log_in_and_expire(account)
-    fleet.provider.plan(hold=0.3, lose=1, grace=grace)
-    answered = await browser.storm(fleet.ports, CALLS)
-    assert statuses(answered).keys() <= {200, 401, 503}
-    while statuses(answered)[503]:  # the pause after a grant that failed is a second or so
-        assert all(one.values(b"retry-after") for one in answered if one.status == 503)
-        assert cookies_set([one for one in answered if one.status != 401]) == []
+    kept, lost = await logged_in(fleet, "answer-kept", "answer-lost")
+    fleet.provider.plan(hold=0.3, lose=2)
+    both = kept, lost
+    storms = await asyncio.gather(*(browser.storm(fleet.ports, CALLS) for browser in both))
+    served, refused = await asyncio.gather(
+        *(outlast(fleet, *one) for one in zip(both, storms, strict=True))
+    )
+    assert statuses(served) == {200: len(served)}
+    assert fleet.provider.grants("answer-kept") == ["granted", "granted again"]
+    ended(refused)
+    assert fleet.provider.grants("answer-lost") == ["granted", "used before"]
+    await a_login_is_all_it_takes(fleet, lost, "answer-lost")
+
+
+async def outlast(fleet: FourGateways, browser: Caller, answered: list[Answered]) -> list[Answered]:
+    """Ask until nobody is told to come again: after a grant that failed, a second or so."""
+    while 503 in statuses(answered):
+        waiting = [one for one in answered if one.status == 503]
+        assert all(one.values(b"retry-after") for one in waiting)
+        assert cookies_set(waiting) == []
         assert longest(answered) < LEASE + WITHIN
         await asyncio.sleep(0.2)
         answered = await browser.storm(fleet.ports, 2 * len(fleet.ports))
-    if grace:
-        assert statuses(answered) == {200: len(answered)}
-        assert fleet.provider.grants() == ["granted", "granted again"]
-        assert fleet.has_kept_the_newest(browser)
-    else:
-        ended(answered)
-        took_the_cookie(answered)
-        assert fleet.provider.grants() == ["granted", "used before"]
-        await a_login_is_all_it_takes(fleet, browser, account)
+    return answered

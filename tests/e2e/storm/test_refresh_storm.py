@@ -50,7 +50,7 @@ async def test_the_browser_that_began_a_refresh_leaves_and_the_others_are_served
 ) -> None:
     browser = await fleet.log_in_and_expire("gone")
     fleet.provider.plan(hold=SLOW)
-    async with fleet.refreshing(browser) as link:
+    async with fleet.refreshing(browser) as (link,):
         await browser.leave(link)
     answered = await browser.storm(fleet.ports, CALLS)
     assert statuses(answered) == {200: CALLS}
@@ -65,7 +65,7 @@ async def test_everybody_leaves_in_the_middle_of_a_refresh_and_its_tokens_are_ke
     browser = await fleet.log_in_and_expire("all-gone")
     before = fleet.kept(browser)
     fleet.provider.plan(hold=SLOW)
-    async with fleet.refreshing(browser) as link:
+    async with fleet.refreshing(browser) as (link,):
         links = [await browser.begin(port) for port in fleet.ports for _ in range(10)]
         await asyncio.sleep(0.2)  # they wait by now, in every process
         for left in (link, *links):
@@ -81,7 +81,7 @@ async def test_redis_refuses_the_write_of_rotated_tokens_once_and_nobody_notices
     before = fleet.kept(browser)
     assert before is not None
     fleet.provider.plan(hold=SLOW)
-    async with fleet.refreshing(browser) as link:
+    async with fleet.refreshing(browser) as (link,):
         begun = time.monotonic()
         storm = asyncio.create_task(browser.storm(fleet.ports, CALLS))
         await asyncio.sleep(begun + SLOW - 0.3 - time.monotonic())
