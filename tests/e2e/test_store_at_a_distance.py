@@ -167,6 +167,6 @@ async def test_f4_connections_that_are_reset_under_load_log_nobody_out(
             proxy.reset_all()
     nobody_is_logged_out(crowd)
     found = crowd.count(lambda one: one.kind in WITH_A_SESSION)
-    assert found[200] > 100
+    assert found[200] > 50
     assert found.keys() <= {200, 503}
     await all_is_well_again(crowd)
