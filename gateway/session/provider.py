@@ -71,9 +71,9 @@ class Published(Generic[Document]):
         if newer_than is not None:
             return self._document if self.version > newer_than else None
         age = now - self._fetched_at
-        if age < FRESH_FOR:
+        if 0 <= age < FRESH_FOR:  # less than nothing: the clock has been set back (F34)
             return self._document
-        if now - self._tried_at < RETRY_AFTER:
+        if 0 <= now - self._tried_at < RETRY_AFTER:
             if age <= STALE_FOR:
                 return self._document
             self._raise_recent_failure(now)
