@@ -223,7 +223,10 @@ class Provider:
         answer = await self._back_channel.send(request)
         if answer.status != 200:  # noqa: PLR2004
             raise Unavailable(Code.PROVIDER_UNAVAILABLE, note=f"JWKS answered {answer.status}")
-        return self._jose.read_keys(JwksDocument(answer.body))
+        keys = self._jose.read_keys(JwksDocument(answer.body))
+        if not keys.keys:  # nobody signs with nothing: an accident, and no reason to forget keys
+            raise Refused(Code.PROVIDER_METADATA, note="the JWKS has no key that verifies")
+        return keys
 
     def _assertion(self) -> str | None:
         """A fresh client assertion for this one request (H3, H4), where the client uses them."""
