@@ -146,22 +146,31 @@ async def test_f2_a_store_paused_for_ten_seconds_is_a_503_and_everybody_goes_on(
 
 
 async def test_f4_a_read_only_store_serves_who_is_there_and_admits_nobody(place: Place) -> None:
-    """Their idle deadlines cannot be moved meanwhile; nothing else is missing."""
+    """Their idle deadlines cannot be moved meanwhile, and no token can be renewed."""
     crowd = await place.crowd(seen_ago=120)  # so that every request wants to write
+    place.provider.lifetime = 3  # seconds; renewed when half of them are over
+    renewed = place.browser()
+    await renewed.navigate("/bff/login")
     place.server.command("REPLICAOF", "127.0.0.1", "1")
     try:
         async with busy(crowd):
             await asyncio.sleep(2.0)
+        answer = await renewed.fetch("/api/x")
+        assert answer.status == 503
+        assert answer.json()["code"] == "store.unavailable"
+        assert answer.all("set-cookie") == []
         stranger = place.browser()
         refused = await stranger.navigate("/bff/login")
         assert refused.status == 503
         assert refused.one("retry-after") == "1"
         assert SESSION not in stranger.cookies
     finally:
+        place.provider.lifetime = 300
         place.server.command("REPLICAOF", "NO", "ONE")
     nobody_is_logged_out(crowd)
     assert crowd.count(lambda one: one.kind in WITH_A_SESSION).keys() == {200}
     await all_is_well_again(crowd)
+    assert (await renewed.fetch("/api/x")).status == 200
     await stranger.navigate("/bff/login")
     assert SESSION in stranger.cookies
 
