@@ -36,6 +36,7 @@ from gateway.ports import (
     SessionStore,
     Upstream,
 )
+from gateway.session.administration import Administration
 from gateway.session.live import LiveChannels
 from gateway.session.login import Login
 from gateway.session.logout import Logout
@@ -47,6 +48,7 @@ from gateway.session.timing import Timing
 from gateway.settings import Settings
 from gateway.web.account import Account
 from gateway.web.admin import Admin, readiness
+from gateway.web.administration import Access, AdminDesk, CarryOut, Orders
 from gateway.web.endpoints import Endpoints
 from gateway.web.event_stream import EventStreams
 from gateway.web.incidents import Incidents
@@ -92,6 +94,7 @@ class Gateway:
     channels: OpenChannels
     ping: Callable[[], Awaitable[None]]
     exposition: Callable[[], bytes]
+    carry_out: CarryOut
 
     def refused(self, code: Code, peer: str) -> None:
         """Record what the server refused before it was a request."""
@@ -160,6 +163,8 @@ def compose(
         incidents=Incidents(parts.clock, metrics.outage),
         fresh_id=RequestIds(parts.entropy),
     )
+    orders = Orders(Administration(sessions, audit), parts.clock, audit)
+    access = access_of(settings)
     if announce:
         audit.record(loaded(settings))
 
@@ -178,6 +183,7 @@ def compose(
             exposition,
             CONTENT_TYPE,
             __version__,
+            AdminDesk(lambda: access, orders.carry_out, lambda: audit),
             loopback_only=settings.admin.is_loopback,
         ),
         refresher=refresher,
@@ -189,7 +195,13 @@ def compose(
         channels=channels,
         ping=parts.store.ping,
         exposition=metrics.text,
+        carry_out=orders.carry_out,
     )
+
+
+def access_of(settings: Settings) -> Access:
+    """Return who may administrate."""
+    return Access(settings.admin.token, settings.admin.is_loopback)
 
 
 def _site(settings: Settings) -> Site:

@@ -83,6 +83,12 @@ class Code(StrEnum):
     ID_TOKEN_AUTH_TIME = "id_token.auth_time"
     ID_TOKEN_HASH = "id_token.at_hash"
     USERINFO_INVALID = "userinfo.invalid"
+    # administration, on the admin listener
+    ADMIN_FROM_PAGE = "admin.from_page"
+    ADMIN_TOKEN = "admin.token"
+    ADMIN_NOT_CONFIGURED = "admin.not_configured"
+    ADMIN_SELECTOR = "admin.selector"
+    ADMIN_NO_WORKER = "admin.no_worker"
     # what we depend on
     PROVIDER_METADATA = "provider.metadata"
     PROVIDER_UNAVAILABLE = "provider.unavailable"

@@ -131,5 +131,10 @@ class StoreUrl(Secret[str]):
 
 
 @final
+class AdminToken(Secret[str]):
+    """What an operator shows at the admin listener (RFC 6750 section 2.1)."""
+
+
+@final
 class Password(Secret[str]):
     """A password for the store."""

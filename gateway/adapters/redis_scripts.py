@@ -14,6 +14,10 @@ A server or ACL must allow: MGET SET DEL ZADD ZREM ZRANGE ZRANGEBYSCORE ZREMRANG
 GETRANGE HMGET HSET HDEL PEXPIRE PEXPIREAT TIME EVAL EVALSHA PING (and AUTH, SELECT). The gateway
 uses nothing else but
 
+    SCAN
+
+when an operator ends all sessions, or all of one provider (without it: 503), and
+
     CLIENT|ID CLIENT|TRACKING SUBSCRIBE, and the channel __redis__:invalidate
 
 which it does without where they are not allowed: then every request reads its session.
@@ -21,6 +25,7 @@ which it does without where they are not allowed: then every request reads its s
 
 import hashlib
 import math
+import re
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,6 +38,8 @@ INVALIDATIONS = b"__redis__:invalidate"
 """The channel on which a server announces changed keys to a connection that speaks RESP2."""
 
 _PROOF_LIVES = 2.0  # seconds; nobody reads it, its being written is all
+
+_PARTS_OF_A_PAGE = 2  # where to go on, and the keys
 
 _GENERATION = struct.Struct(">Q")
 
@@ -133,6 +140,11 @@ class Layout:
         """Arguments of `MEMBERS`."""
         return Step((1, self._index(index)), _is_names)
 
+    def scan(self, cursor: bytes, count: int) -> Step:
+        """Name keys of sessions from there on, about so many looked at."""
+        pattern = re.sub(r"([*?\[\]\\^-])", r"\\\1", self._session(""))
+        return Step(("SCAN", cursor, "MATCH", f"{pattern}*", "COUNT", count), _is_page)
+
     def end(self, lookup: LookupId, indexes: Sequence[IndexName]) -> list[Step]:
         """Delete the record first, which is what ends a session, then its index entries."""
         entries = [Step(("ZREM", self._index(name), lookup), _is_flag) for name in indexes]
@@ -226,6 +238,12 @@ def _values(count: int) -> Callable[[object], bool]:
 
 def _is_names(reply: object) -> bool:
     return isinstance(reply, list) and all(isinstance(name, bytes) for name in reply)
+
+
+def _is_page(reply: object) -> bool:
+    if not isinstance(reply, list) or len(reply) != _PARTS_OF_A_PAGE:
+        return False
+    return isinstance(reply[0], bytes) and reply[0].isdigit() and _is_names(reply[1])
 
 
 def _is_ok_or_nil(reply: object) -> bool:

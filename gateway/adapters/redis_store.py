@@ -5,7 +5,7 @@ Single reads of one turn of the event loop are one command: `ReadBatches`. Chang
 """
 
 import contextlib
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -83,6 +83,17 @@ class RedisStore:
             partial(self.client.run, redis_scripts.MEMBERS, [step], repeatable=True)
         )
         return [LookupId(name.decode()) for name in names if name.isascii()]
+
+    async def scan(self, batch: int) -> AsyncIterator[list[LookupId]]:
+        """See the port. Goes through the whole database, whatever else is in it."""
+        cursor = b"0"
+        while True:
+            step = self._layout.scan(cursor, batch)
+            cursor, keys = await self.client.do(partial(self.client.one, step, repeatable=True))
+            names = [self._layout.session_in(key) for key in keys]
+            yield [LookupId(name.decode()) for name in names if name and name.isascii()]
+            if cursor == b"0":
+                return
 
     async def claim(self, name: str, *, ttl: float) -> bool:
         """See the port."""

@@ -1,6 +1,6 @@
 """Where sessions lie, shared by every worker of every host."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import NewType, Protocol
 
@@ -79,6 +79,14 @@ class SessionStore(Protocol):
 
     async def members(self, index: IndexName) -> list[LookupId]:
         """Return the lookup ids entered in the index; some may have ended."""
+        ...
+
+    def scan(self, batch: int) -> AsyncIterator[Sequence[LookupId]]:
+        """Go through all sessions, about `batch` lookup ids at a time; some may have ended.
+
+        Every session that is there from the beginning to the end is named, perhaps twice; of those
+        that come or go meanwhile, nobody knows.
+        """
         ...
 
     async def claim(self, name: str, *, ttl: float) -> bool:

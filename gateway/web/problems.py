@@ -73,7 +73,7 @@ PROBLEMS: dict[Code, Problem] = {
         401, "The browser sent two session cookies", "Clear this site's cookies and log in again."
     ),
     Code.SESSION_ENDED: Problem(401, "The session has ended", _LOG_IN),
-    Code.SESSION_NOT_FOUND: Problem(404, "You have no such session"),
+    Code.SESSION_NOT_FOUND: Problem(404, "There is no such session"),
     Code.SESSION_TOO_LARGE: Problem(
         502, "The identity provider's answer is more than a session can hold", _OPERATOR
     ),
@@ -107,6 +107,23 @@ PROBLEMS: dict[Code, Problem] = {
         502, "The identity provider issued an unknown kind of token", _OPERATOR
     ),
     Code.USERINFO_INVALID: Problem(502, "The identity provider's user data is not valid"),
+    Code.ADMIN_FROM_PAGE: Problem(
+        403, "Web pages may not administrate", "Use a program that is no browser, such as curl."
+    ),
+    Code.ADMIN_TOKEN: Problem(
+        401, "The operator's token is missing or wrong", "Send Authorization: Bearer TOKEN."
+    ),
+    Code.ADMIN_NOT_CONFIGURED: Problem(
+        403,
+        "Administration is switched off on a listener that others can reach",
+        "Set admin.token, or let the admin listener be on 127.0.0.1.",
+    ),
+    Code.ADMIN_SELECTOR: Problem(400, "The request does not say clearly whose sessions are meant"),
+    Code.ADMIN_NO_WORKER: Problem(
+        503,
+        "No worker has answered",
+        "It may have been done in part, or be under way still; asking again does no harm.",
+    ),
     Code.PROVIDER_METADATA: Problem(
         502, "The identity provider's published settings are not valid", _OPERATOR
     ),

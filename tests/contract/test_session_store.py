@@ -263,6 +263,37 @@ async def test_a_name_is_claimed_once_until_its_time_is_over(world: World) -> No
     assert not await world.store.claim("attempt", ttl=LONG)
 
 
+async def scanned(store: SessionStore, batch: int) -> list[Sequence[LookupId]]:
+    return [names async for names in store.scan(batch)]
+
+
+async def test_a_scan_names_every_session_there_is_and_nothing_else(world: World) -> None:
+    lookups = {LookupId(f"lookup-{i}") for i in range(120)}
+    for lookup in lookups:
+        await world.put(lookup, StoredRecord(1, b"x"), [SUBJECT, SID])
+    await world.other.claim("attempt", ttl=LONG)
+    await world.stranger.create(B, StoredRecord(1, b"1"), ttl=LONG, indexes=[], index_ttl=LONG)
+    pages = await scanned(world.other, 20)
+    assert len(pages) > 3
+    assert max(map(len, pages)) <= 40  # about twenty; a server may say a few more
+    assert {lookup for names in pages for lookup in names} == lookups
+
+
+async def test_a_scan_goes_on_while_what_it_names_is_ended(world: World) -> None:
+    for i in range(60):
+        await world.put(LookupId(f"lookup-{i}"), StoredRecord(1, b"x"))
+    ended = 0
+    async for names in world.store.scan(10):
+        for lookup in names:
+            ended += await world.store.end(lookup, [])
+    assert ended == 60
+    assert not any(await scanned(world.store, 10))
+
+
+async def test_an_empty_store_is_scanned_at_once(world: World) -> None:
+    assert not any(await scanned(world.store, 10))
+
+
 async def test_a_time_to_live_that_is_already_over_keeps_nothing(world: World) -> None:
     await world.store.create(A, StoredRecord(1, b"a"), ttl=-1, indexes=[SUBJECT], index_ttl=0)
     await world.fast_forward(SHORT)

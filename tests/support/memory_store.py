@@ -6,7 +6,7 @@ It passes the same contract suite as the store on Redis. `MemoryStore` is one pr
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from gateway.errors import Code, Unavailable
@@ -139,6 +139,12 @@ class MemoryStore:
         self._count(reads=1)
         now = self._data.clock.now()
         return [key for key, until in self._data.indexes.get(index, {}).items() if until > now]
+
+    async def scan(self, batch: int) -> AsyncIterator[list[LookupId]]:
+        there = list(self._data.sessions)
+        for start in range(0, max(1, len(there)), batch):
+            self._count(reads=1)
+            yield there[start : start + batch]
 
     async def claim(self, name: str, *, ttl: float) -> bool:
         self._count(writes=1)

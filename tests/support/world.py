@@ -174,9 +174,16 @@ class World:
         """Exactly these octets, no browser's manners."""
         return await call(self.gateway.public, method, target, headers, body, peer=peer)
 
-    async def admin(self, target: bytes) -> Answer:
+    async def admin(
+        self,
+        target: bytes,
+        method: str = "GET",
+        *fields: tuple[bytes, bytes],
+        peer: str = "127.0.0.1",
+    ) -> Answer:
         """What the operators' listener says."""
-        return await call(self.gateway.admin, "GET", target, [(b"host", b"127.0.0.1:9090")])
+        sent = [(b"host", b"127.0.0.1:9090"), *fields]
+        return await call(self.gateway.admin, method, target, sent, peer=peer)
 
     def audit_key(self, key: bytes) -> None:
         """Start over with another key for the log's pseudonyms."""

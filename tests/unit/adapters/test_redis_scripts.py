@@ -190,3 +190,18 @@ def test_a_script_is_called_by_its_digest_or_in_full(script: Script) -> None:
     assert script.by_digest(step).words == ("EVALSHA", digest, *step.words)
     assert script.in_full(step).words == ("EVAL", script.text, *step.words)
     assert script.in_full(step).fits is step.fits
+
+
+def test_a_prefix_with_signs_of_a_pattern_finds_its_own_keys_alone() -> None:
+    step = Layout("a*[b-c]?^\\:").scan(b"0", 10)
+    assert step.words[3] == r"a\*\[b\-c\]\?\^\\:s:*"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [None, [], [b"0"], [b"0", None], [b"0", [None]], [0, []], [b"x", []], [b"0", [], []], b"0"],
+)
+def test_what_is_no_page_of_a_scan_does_not_fit(reply: object) -> None:
+    step = LAYOUT.scan(b"0", 10)
+    assert step.fits([b"17", [b"gw:s:a"]])
+    assert not step.fits(reply)
