@@ -37,11 +37,13 @@ from gateway.ports import (
     Upstream,
 )
 from gateway.session.administration import Administration
+from gateway.session.leftovers import Leftovers
 from gateway.session.live import LiveChannels
 from gateway.session.login import Login
 from gateway.session.logout import Logout
 from gateway.session.manager import Sessions
 from gateway.session.provider import Provider
+from gateway.session.provider_logout import ProviderLogout
 from gateway.session.refresh import Refresher
 from gateway.session.sealing import KeyRing
 from gateway.session.timing import Timing
@@ -55,6 +57,7 @@ from gateway.web.incidents import Incidents
 from gateway.web.open_channels import OpenChannels
 from gateway.web.passing_on import PassingOn
 from gateway.web.pipeline import Pipeline
+from gateway.web.provider_logout import ProviderCalls
 from gateway.web.relay import Relay
 from gateway.web.request_ids import RequestIds
 from gateway.web.signing_in import SigningIn
@@ -87,6 +90,7 @@ class Gateway:
     admin: ASGIApp
     refresher: Refresher
     logout: Logout
+    leftovers: Leftovers
     providers: Mapping[str, Provider]
     audit: AuditLog
     endpoints: Endpoints
@@ -109,6 +113,7 @@ class Gateway:
         await self.live.aclose()
         await self.refresher.aclose()
         await self.logout.aclose()
+        await self.leftovers.aclose()
 
 
 def compose(
@@ -143,10 +148,12 @@ def compose(
         providers, sessions, parts.grants, logout.give_back, audit, parts.entropy, timing
     )
     metrics.tell_of_refreshes(refresher.circuits, refresher.unwritten)
-    account = Account(site, sessions, refresher, logout)
-    login = Login(providers, sessions, settings.login, audit)
+    leftovers = Leftovers(sessions, logout.give_back)
+    account = Account(site, sessions, refresher, logout, leftovers)
+    login = Login(providers, sessions, logout.give_back, settings.login, audit)
     live = LiveChannels(sessions, refresher)
-    endpoints = Endpoints(SigningIn(site, routes, login, sessions), account)
+    calls = ProviderCalls(site, ProviderLogout(providers, sessions), parts.clock)
+    endpoints = Endpoints(SigningIn(site, routes, login, sessions), account, calls)
     pipeline = Pipeline(
         site=site,
         routes=routes,
@@ -188,6 +195,7 @@ def compose(
         ),
         refresher=refresher,
         logout=logout,
+        leftovers=leftovers,
         providers=providers,
         audit=audit,
         endpoints=endpoints,

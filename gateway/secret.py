@@ -86,6 +86,11 @@ class UserInfoToken(Secret[str]):
 
 
 @final
+class LogoutToken(Secret[str]):
+    """A provider's order to end sessions (OpenID Connect Back-Channel Logout section 2.4)."""
+
+
+@final
 class AuthorizationCodeValue(Secret[str]):
     """The `code` of an authorization response (RFC 6749 section 4.1.2)."""
 

@@ -55,7 +55,7 @@ class AuditEvent:
     issuer: str = field(default="", repr=False)
     subject: str = field(default="", repr=False)
     session: str = field(default="", repr=False)  # the public session id
-    by: str = ""  # who ended a session: user, other_session, provider, admin
+    by: str = ""  # who ended a session, as in docs/sessions.md
     caller: Caller = NOBODY
     note: str = ""
 

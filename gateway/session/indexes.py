@@ -65,6 +65,15 @@ class Indexes:
             if (listed.facts.issuer, listed.facts.subject) == (issuer, subject)
         ]
 
+    async def of_sid(self, issuer: str, sid: str) -> list[Listed]:
+        """Return every live session of the provider's session (iss, sid): each browser's (J12)."""
+        names = self._ring.index_names("sid", issuer, sid)
+        return [
+            listed
+            async for listed in self._listed(names)
+            if (listed.facts.issuer, listed.facts.sid) == (issuer, sid)
+        ]
+
     async def of_browser(self, browser: str) -> list[Listed]:
         """Return every live session made in this browser, whoever's it is."""
         names = self._ring.index_names("browser", browser)

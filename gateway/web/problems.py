@@ -85,6 +85,9 @@ PROBLEMS: dict[Code, Problem] = {
         400, "The address to return to is not part of this application", _START_OVER
     ),
     Code.LOGIN_PROVIDER_UNKNOWN: Problem(404, "There is no such identity provider"),
+    Code.LOGIN_OVERTAKEN: Problem(
+        403, "The identity provider has just logged you out", "Log in again if that was not meant."
+    ),
     Code.CALLBACK_MALFORMED: Problem(400, "The login answer is not well formed", _START_OVER),
     Code.CALLBACK_ISSUER: Problem(
         400, "The login answer comes from another identity provider", _START_OVER
@@ -106,6 +109,12 @@ PROBLEMS: dict[Code, Problem] = {
     Code.TOKEN_TYPE_UNSUPPORTED: Problem(
         502, "The identity provider issued an unknown kind of token", _OPERATOR
     ),
+    Code.LOGOUT_TOKEN_MISSING: Problem(400, "The form holds no logout token, or several"),
+    Code.LOGOUT_TOKEN_MALFORMED: Problem(400, "This is no logout token"),
+    Code.LOGOUT_TOKEN_SIGNATURE: Problem(400, "The logout token's signature does not hold"),
+    Code.LOGOUT_TOKEN_CLAIMS: Problem(400, "The logout token's claims are not valid"),
+    Code.LOGOUT_TOKEN_REPLAYED: Problem(400, "The logout token has been used before"),
+    Code.LOGOUT_TOO_MANY: Problem(429, "Too many requests from this address have failed"),
     Code.USERINFO_INVALID: Problem(502, "The identity provider's user data is not valid"),
     Code.ADMIN_FROM_PAGE: Problem(
         403, "Web pages may not administrate", "Use a program that is no browser, such as curl."

@@ -113,6 +113,7 @@ class World:
     clock: TurnableClock = field(default_factory=TurnableClock)
     replicas: int = 1
     store: Any = None
+    jose: Any = field(default_factory=JoserfcJose)
     timing: Timing = field(default_factory=Timing)
 
     def __post_init__(self) -> None:
@@ -141,7 +142,7 @@ class World:
             grants=_lock_of(store),
             back_channel=Providers(*self.providers.values()),
             upstream=self.api,
-            jose=JoserfcJose(),
+            jose=self.jose,
             clock=self.clock,
             entropy=self.entropy,
             audit=StructlogAudit(self.ring.audit_key, self.audit_text),
