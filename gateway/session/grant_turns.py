@@ -25,14 +25,20 @@ _JUST_OVER = 0.02  # seconds: a lease is looked at when it is over, not just bef
 class Hold:
     """The lock, held: what was known of the refresh token before, and what it is given back with.
 
-    `pause` is for how many seconds nobody is to get it then.
+    `pause` is for how many seconds nobody is to get it then. It is ours for certain until
+    `until`, by the event loop's clock.
     """
 
-    __slots__ = ("before", "doubt", "pause")
+    __slots__ = ("before", "doubt", "pause", "until")
 
-    def __init__(self, before: Doubt) -> None:
+    def __init__(self, before: Doubt, until: float) -> None:
         self.before = self.doubt = before
         self.pause = 0.0
+        self.until = until
+
+    def is_over(self) -> bool:
+        """Whether somebody else may have it by now: this process was suspended, or the store."""
+        return asyncio.get_running_loop().time() >= self.until
 
 
 class GrantTurns:
@@ -61,13 +67,12 @@ class GrantTurns:
         `Unavailable`: TOKEN_UNAVAILABLE when a grant has just failed or nobody gets done with
         one, STORE_UNAVAILABLE.
         """
-        before = await self._wait(session, owner, is_settled)
-        if before is None:
+        hold = await self._wait(session, owner, is_settled)
+        if hold is None:
             yield None
             return
-        hold = Hold(before)
         done = asyncio.Event()
-        renewing = asyncio.create_task(self._renew(session, owner, done))
+        renewing = asyncio.create_task(self._renew(session, owner, hold, done))
         try:
             yield hold
         finally:
@@ -82,12 +87,13 @@ class GrantTurns:
 
     async def _wait(
         self, session: Session, owner: str, is_settled: Callable[[], Awaitable[bool]]
-    ) -> Doubt | None:
+    ) -> Hold | None:
         clock = asyncio.get_running_loop().time
         give_up = clock() + self._timing.longest_wait
         with self._listening(session.lookup) as changed:
             while True:
                 changed.clear()  # before asking: what changes from now on is not missed
+                asked = clock()
                 turn = await self._begin(session, owner)
                 if await self._settled(session.lookup, owner, turn, is_settled):
                     return None
@@ -97,7 +103,7 @@ class GrantTurns:
                             session.lookup, owner, turn, changed, is_settled
                         ):
                             return None
-                        return doubt
+                        return Hold(doubt, asked + self._timing.lease)
                     case NotYet(seconds):
                         raise _unavailable("a grant has just failed", seconds)
                     case Held(seconds):
@@ -135,12 +141,13 @@ class GrantTurns:
         is_settled: Callable[[], Awaitable[bool]],
     ) -> bool:
         """Whether there is nothing left to do; a lock that is not needed then is given back."""
-        settled = True
+        settled, doubt = True, turn.doubt if isinstance(turn, Mine) else Doubt.NONE
         try:
             settled = await is_settled()
+            doubt = Doubt.NONE  # it was about tokens that have been replaced
         finally:
             if settled and isinstance(turn, Mine):  # also when it could not be found out
-                await self._finish(lookup, owner, turn.doubt, 0.0)
+                await self._finish(lookup, owner, doubt, 0.0)
         return settled
 
     async def _begin(self, session: Session, owner: str) -> Mine | Held | NotYet:
@@ -161,9 +168,11 @@ class GrantTurns:
             seconds = min(seconds, _UNTOLD)
         await _comes(changed, seconds + _JUST_OVER)
 
-    async def _renew(self, session: Session, owner: str, done: asyncio.Event) -> None:
+    async def _renew(self, session: Session, owner: str, hold: Hold, done: asyncio.Event) -> None:
         lease, keep = self._timing.lease, self._keep(session)
+        clock = asyncio.get_running_loop().time
         while not await _comes(done, self._timing.renew_every):
+            asked = clock()
             try:
                 ours = await self._lock.renew(session.lookup, owner, lease=lease, keep=keep)
             except Unavailable:
@@ -171,6 +180,7 @@ class GrantTurns:
             if not ours:
                 _log.warning("somebody else took the lock on a grant that is still under way")
                 return
+            hold.until = asked + lease
 
     async def _finish(self, lookup: LookupId, owner: str, doubt: Doubt, pause: float) -> None:
         with contextlib.suppress(Unavailable):  # then the lease ends by itself

@@ -89,6 +89,10 @@ class Granting:
                 return current
             return await self._grant(current, hold, task)
 
+    def is_failing(self, lookup: LookupId) -> bool:
+        """Whether the latest refresh of this session here came to nothing."""
+        return lookup in self._failures
+
     def _is_wanted(self, session: Session, rejected: AccessToken | None) -> bool:
         tokens = session.tokens
         if rejected is not None:
@@ -107,6 +111,8 @@ class Granting:
         if spent is None:
             raise Refused(Code.TOKEN_EXPIRED)
         self._require_that_it_is_worth_it(session, hold, task)
+        if hold.is_over():  # and somebody else may be spending the token now
+            raise _unavailable("the lock was lost before the grant was begun", 1.0)
         hold.doubt = max(hold.before, Doubt.LOST)  # until we know better
         try:
             grant = await task.provider.refresh(spent, session.tokens.scopes)

@@ -74,6 +74,7 @@ class LiveChannels:
         self._timer: asyncio.TimerHandle | None = None
         self._soon: asyncio.Handle | None = None
         self._looks: set[asyncio.Task[None]] = set()
+        self._swept_at = 0.0
         sessions.on_change(self.changed)
 
     def enter(self, session: Session, channel: Channel, *, with_token: bool) -> LiveSession:
@@ -121,6 +122,9 @@ class LiveChannels:
         """End what is past its last deadline, and begin to look at what is due."""
         self._soon = None
         now = self._clock.now()
+        if now < self._swept_at:
+            self._plan_anew()
+        self._swept_at = now
         due = []
         for live in tuple(self._live.values()):
             if now >= live.end_at:
@@ -132,6 +136,11 @@ class LiveChannels:
             look = asyncio.create_task(self._look_at(due))
             self._looks.add(look)
             look.add_done_callback(self._looks.discard)
+
+    def _plan_anew(self) -> None:
+        """Have everybody looked at: the clock was set back, and what was due soon is far away."""
+        for live in self._live.values():
+            live.check_at = live.slide_at = 0.0
 
     async def settled(self) -> None:
         """Wait for what is being looked at now."""
@@ -187,7 +196,7 @@ class LiveChannels:
         """Return the session as it is now, slid if it was used and renewed if its token is due."""
         session = await self._sessions.reread(live.handle)
         if session is not None and used:
-            if session.facts.last_seen + self._sessions.slide_every <= self._clock.now():
+            if self._sessions.is_slide_due(session.facts, self._clock.now()):
                 session = await self._sessions.slide(session)
             else:
                 live.used = True  # at most one write a minute

@@ -83,9 +83,17 @@ class Sessions:
             return None
         now = self.clock.now()
         session = self._cache.find(cookie, now) or await self._read(cookie, now)
-        if session is None or not extend or now - session.facts.last_seen < self.slide_every:
+        if session is None or not extend or not self.is_slide_due(session.facts, now):
             return session
         return await self.slide(session)
+
+    def is_slide_due(self, facts: Facts, now: float) -> bool:
+        """Whether a use now is to be written down: the last one lies long enough ago.
+
+        Or as far ahead, where our clock has been set back since: the store's goes on, and nobody
+        who works all the while may be gone by it (F34).
+        """
+        return abs(now - facts.last_seen) >= self.slide_every
 
     async def require(self, cookie: str | None) -> Session:
         """Return the live session, marked as used.

@@ -85,9 +85,9 @@ class Published(Generic[Document]):
         if newer_than is not None:
             return self._document if self.version > newer_than else None
         age = now - self._fetched_at
-        if age < FRESH_FOR:
+        if 0 <= age < FRESH_FOR:  # less than nothing: the clock has been set back (F34)
             return self._document
-        if now - self._tried_at < RETRY_AFTER:
+        if 0 <= now - self._tried_at < RETRY_AFTER:
             if age <= STALE_FOR:
                 return self._document
             self._raise_recent_failure(now)
@@ -169,9 +169,9 @@ class Provider:
         """
         try:
             published = await self.metadata()
-        except Unavailable as failure:
-            failure.effect = Effect.NOTHING  # the token endpoint has not been asked
-            raise
+        except (Refused, Unavailable) as failure:  # the token endpoint has not been asked
+            note = failure.note
+            raise Unavailable(failure.code, note=note, effect=Effect.NOTHING) from failure
         request = token_endpoint.refresh_grant(
             self.client, published, token, None, self._assertion()
         )
@@ -251,7 +251,10 @@ class Provider:
         answer = await self._back_channel.send(request)
         if answer.status != 200:  # noqa: PLR2004
             raise Unavailable(Code.PROVIDER_UNAVAILABLE, note=f"JWKS answered {answer.status}")
-        return self._jose.read_keys(JwksDocument(answer.body))
+        keys = self._jose.read_keys(JwksDocument(answer.body))
+        if not keys.keys:  # nobody signs with nothing: an accident, and no reason to forget keys
+            raise Refused(Code.PROVIDER_METADATA, note="the JWKS has no key that verifies")
+        return keys
 
     def _assertion(self) -> str | None:
         """A fresh client assertion for this one request (H3, H4), where the client uses them."""

@@ -284,3 +284,23 @@ async def test_a_late_holder_overwrites_nothing_f11() -> None:
     assert bearers(world) == winner
     assert world.store.live_sessions() == stored
     assert world.provider.revoked == []  # it would take the winner's tokens with it
+
+
+async def test_a_process_that_slept_past_its_lease_spends_nothing_f11() -> None:
+    world = World(timing=replace(Timing(), lease=0.05))
+    browser = await world.logged_in()
+    world.clock.advance(400)
+    plain = world.store.read
+
+    async def slowly(lookup: LookupId) -> Any:
+        await asyncio.sleep(0.1)  # between the lock and the grant
+        return await plain(lookup)
+
+    world.store.read = slowly
+    answer = await browser.fetch("/api/x")
+    assert (answer.status, answer.json()["code"]) == (503, "token.unavailable")
+    assert world.provider.seen("/token") == 1
+    assert answer.all("set-cookie") == []
+    world.store.read = plain
+    world.clock.advance(2)
+    assert (await browser.fetch("/api/x")).status == 200

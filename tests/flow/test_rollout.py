@@ -1,8 +1,21 @@
 """Rolling out a release or a key: replicas that differ lose nobody a session (F33, D16)."""
 
-from gateway.ports import StoredRecord
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gateway.adapters.redis_scripts import unpack
+from gateway.ports import LookupId, StoredRecord
+from tests.support.browser import Cookie
+from tests.support.clock import TurnableClock
 from tests.support.key_rings import NEW, with_keys
-from tests.support.world import SESSION, World
+from tests.support.provider import Attempt
+from tests.support.session_vectors import NEWER, NOW, OLDER
+from tests.support.world import SESSION, World, settings_of
+
+OLD_RELEASE = Path(__file__).parents[1] / "vectors" / "sessions.json"
 
 
 async def test_a_new_key_in_front_keeps_every_session_and_seals_the_new_ones() -> None:
@@ -54,3 +67,37 @@ async def test_the_users_sessions_are_found_under_an_older_key_too() -> None:
     browser = world.browser(rotated)
     await browser.navigate("/bff/login")
     assert len((await browser.fetch("/bff/sessions")).json()["sessions"]) == 2
+
+
+@pytest.mark.parametrize("name", ["everything there is", "under the newer key"])
+async def test_a_session_of_an_older_release_is_used_slid_and_refreshed(name: str) -> None:
+    (written,) = [
+        one for one in json.loads(OLD_RELEASE.read_text())["sessions"] if one["name"] == name
+    ]
+    settings = replace(settings_of(), keys=(NEWER, OLDER))
+    world = World(settings, TurnableClock(NOW + 130))
+    lookup = LookupId(written["lookup"])
+    record = unpack(bytes.fromhex(written["value"]))
+    assert record is not None
+    world.store.plant(lookup, record, kept_for=1700)
+    facts = written["facts"]
+    asked = {"scope": "openid profile orders.read"}
+    if facts["nonce"]:
+        asked["nonce"] = facts["nonce"]
+    spent = written["tokens"]["refresh_token"]
+    world.provider.refresh_tokens[spent] = Attempt(asked, facts["subject"])
+    browser = world.browser()
+    browser.cookies[SESSION] = Cookie(written["cookie"], "strict", "app.example")
+
+    assert (await browser.fetch("/api/x")).status == 200
+    assert world.api.sent(b"authorization") == [b"Bearer at-of-the-older-release"]
+    (slid,) = world.store.live_sessions().values()
+    assert slid.generation == record.generation + 1
+    world.clock.advance(300)
+    assert (await browser.fetch("/api/x")).status == 200
+    assert world.api.sent(b"authorization") != [b"Bearer at-of-the-older-release"]
+    assert spent not in world.provider.refresh_tokens
+    (renewed,) = world.store.live_sessions().values()
+    assert renewed.generation > slid.generation
+    assert (await browser.fetch("/bff/session")).json()["user"]["sub"] == facts["subject"]
+    assert world.audit("session.unreadable") == []

@@ -8,9 +8,9 @@ import re
 import signal
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,9 @@ NEW_KEY = "pW3kYtB0xVhQm8ZrLc5UeJ1nGdSaF7oTiX4vRyKzN2M"
 SECRETS = {"RING_KEY": RING_KEY, "NEW_KEY": NEW_KEY, "CLIENT_SECRET": CLIENT_SECRET}
 PATIENCE = 20.0  # seconds, for things that take a fraction of one
 TOKEN = "e2e-access-token"
+
+People = dict[str, str]
+"""Cookies by subject."""
 
 
 @dataclass
@@ -106,6 +109,17 @@ class Crew:
         self, subject: str = "ada", token: str = TOKEN, refresh_token: str | None = None
     ) -> str:
         """Put a session into the store, as a login does, and return its cookie."""
+        people = {subject: token}
+        return (await self.log_in_all(people, refresh_token=refresh_token))[subject]
+
+    async def log_in_all(
+        self,
+        people: Mapping[str, str],
+        *,
+        seen_ago: float = 0.0,
+        refresh_token: str | None = None,
+    ) -> People:
+        """Log in each of these subjects with their token, so many seconds ago: their cookies."""
         settings = config.load(self.file, SECRETS)
         store_settings = settings.store
         if settings.embedded_store is not None:
@@ -113,31 +127,39 @@ class Crew:
             store_settings = settings.embedded_store.at(
                 type(settings.store.url)(f"unix://{directory}/valkey.sock")
             )
-        store = RedisStore(store_settings)
+        patient = replace(  # whatever the gateway's own timeouts are
+            store_settings, connect_timeout=3.0, command_timeout=3.0, slot_timeout=9.0, budget=9.0
+        )
+        store = RedisStore(patient)
         clock, entropy = SystemClock(), SystemEntropy()
         ring = KeyRing(settings.keys, entropy)
         audit = audit_log(settings, io.StringIO())
         sessions = Sessions(store, ring, settings.session, clock, entropy, audit)
-        now = clock.now()
-        facts = Facts(
-            session_id=sessions.new_session_id(),
-            provider="main",
-            issuer=self.document["providers"]["main"]["issuer"],
-            subject=subject,
-            sid=None,
-            created_at=now,
-            last_seen=now,
-            idle_deadline=now + 1800,
-            absolute_deadline=now + 43200,
-            auth_time=None,
-            acr=None,
-            user={},
-        )
+        now = clock.now() - seen_ago
         spare = None if refresh_token is None else RefreshToken(refresh_token)
-        tokens = Tokens(AccessToken(token), now + 3600, now, frozenset(), spare)
-        session = await sessions.create(facts, tokens)
+
+        async def one(subject: str, token: str) -> str:
+            facts = Facts(
+                session_id=sessions.new_session_id(),
+                provider="main",
+                issuer=settings.clients[0].issuer,
+                subject=subject,
+                sid=None,
+                created_at=now,
+                last_seen=now,
+                idle_deadline=now + 1800,
+                absolute_deadline=now + 43200,
+                auth_time=None,
+                acr=None,
+                user={},
+            )
+            tokens = Tokens(AccessToken(token), now + 3600, now, frozenset(), spare)
+            session = await sessions.create(facts, tokens)
+            return f"{settings.cookies.session_name}={ring.cookie_value(session.handle)}"
+
+        made = await asyncio.gather(*(one(*person) for person in people.items()))
         await store.aclose()
-        return f"{settings.cookies.session_name}={ring.cookie_value(session.handle)}"
+        return dict(zip(people, made, strict=True))
 
 
 def document(port: int, admin: int, folder: Path, store: str, workers: object) -> dict[str, Any]:
@@ -172,6 +194,7 @@ def document(port: int, admin: int, folder: Path, store: str, workers: object) -
 def crewed(
     folder: Path,
     store: str,
+    /,
     workers: object = 2,
     *,
     open_files: int | None = None,

@@ -79,11 +79,15 @@ class Echo(BaseHTTPRequestHandler):
         return
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 1024  # with the usual 5, a crowd's connections are half open and mute
+
+
 @contextlib.contextmanager
 def echo_server() -> Iterator[int]:
     """Run one, and yield its port."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), Echo)
     Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
         yield server.server_port

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -46,8 +47,8 @@ class _Anything(_Quiet):
 
 
 @contextlib.contextmanager
-def _serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    with in_a_thread(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
+def _serving(handler: type[BaseHTTPRequestHandler], port: int = 0) -> Iterator[str]:
+    with in_a_thread(ThreadingHTTPServer(("127.0.0.1", port), handler)) as server:
         yield f"http://127.0.0.1:{server.server_port}"
 
 
@@ -59,15 +60,17 @@ def serving_api() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def serving_provider() -> Iterator[FakeProvider]:
-    """Serve a provider's back channel for the length of a block.
+def serving_provider(port: int = 0) -> Iterator[FakeProvider]:
+    """Serve a provider's back channel for the length of a block, at this port or any.
 
     The browser's side of a login is the test's own: see `_authorize`.
     """
     provider = FakeProvider(SystemClock())
+    connections: set[socket.socket] = set()
 
     class BackChannel(_Quiet):
         def do_GET(self) -> None:
+            connections.add(self.connection)
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             fields = tuple(
                 (name.lower().encode(), value.encode()) for name, value in self.headers.items()
@@ -78,5 +81,10 @@ def serving_provider() -> Iterator[FakeProvider]:
 
         do_POST = do_GET  # noqa: N815  the server's own naming
 
-    with _serving(BackChannel) as provider.issuer:
-        yield provider
+    with _serving(BackChannel, port) as provider.issuer:
+        try:
+            yield provider
+        finally:
+            for one in tuple(connections):  # whoever is gone has no open connections
+                with contextlib.suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
