@@ -412,6 +412,7 @@ async def test_a_logout_between_the_token_answer_and_the_save_wins_j13(
     assert SESSION not in browser.cookies
     assert world.store.live_sessions() == {}
     assert not await is_in(browser)
+    await settled(world)
     assert world.provider.revoked == refresh_tokens(world)
     (ended,) = world.audit("session.ended")
     assert ended["by"] == "backchannel_logout"

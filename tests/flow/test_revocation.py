@@ -20,6 +20,7 @@ from gateway.session.offering import GIVE_UP_AFTER
 from gateway.session.revocation import LEASE
 from tests.support.browser import Browser
 from tests.support.crew import NEW_KEY
+from tests.support.store_watcher import until
 from tests.support.world import World, settings_of
 
 CEILING = 2.0  # seconds; nothing at a provider or in a queue holds a person longer
@@ -146,15 +147,15 @@ async def test_a_browser_that_leaves_in_the_middle_leaves_no_living_token_behind
     plain = world.store.end
     ended, told = asyncio.Event(), asyncio.Event()
 
-    async def ends_and_tells_late(*arguments: Any) -> bool:
-        was_there: bool = await plain(*arguments)
+    async def ends_and_tells_late(*arguments: Any, **named: Any) -> bool:
+        was_there: bool = await plain(*arguments, **named)
         ended.set()
         await told.wait()
         return was_there
 
     world.store.end = ends_and_tells_late
     leaving = asyncio.create_task(browser.fetch("/bff/logout", "POST"))
-    await ended.wait()
+    await until(ended.is_set)
     leaving.cancel()
     await asyncio.gather(leaving, return_exceptions=True)
     told.set()
@@ -169,8 +170,8 @@ async def test_a_logout_the_store_did_not_answer_gives_the_token_back_all_the_sa
     browser = await world.logged_in()
     plain = world.store.end
 
-    async def ends_unheard(*arguments: Any) -> bool:
-        await plain(*arguments)
+    async def ends_unheard(*arguments: Any, **named: Any) -> bool:
+        await plain(*arguments, **named)
         raise Unavailable(Code.STORE_UNAVAILABLE)
 
     world.store.end = ends_unheard
