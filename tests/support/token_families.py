@@ -68,16 +68,24 @@ class Families:
         self.revoke(attempt)
         return None
 
+    def of(self, token: str) -> Attempt | None:
+        """Return the login that a token, of either kind, came from."""
+        if token in self.access:
+            return self.access[token][0]
+        return self.valid.get(token) or self._replaced.get(token, (None, 0.0))[0]
+
     def revoke_token(self, token: str) -> None:
         """Withdraw a refresh token, and with it what came of the same login (RFC 7009 2.1)."""
-        attempt = self.valid.get(token) or self._replaced.get(token, (None, 0.0))[0]
+        attempt = self.of(token)
         if attempt is not None:
             self.revoke(attempt)
 
     def revoke(self, attempt: Attempt) -> None:
         """Withdraw everything that came of this login."""
         attempt.revoked = True
-        self.valid = {token: of for token, of in self.valid.items() if of is not attempt}
+        for token in [token for token, of in self.valid.items() if of is attempt]:
+            del self.valid[token]
+            self._replaced[token] = attempt, self.clock.now()
 
     def accepts(self, access: str) -> bool:
         """Whether an API that asks is told that this access token is good."""
