@@ -17,6 +17,7 @@ from gateway.adapters.log_writer import LogWriter
 from gateway.adapters.metrics import CONTENT_TYPE, CountedAudit, Metrics, Sources
 from gateway.adapters.provider_http import ProviderHttp
 from gateway.adapters.redis_client import StoreSettings
+from gateway.adapters.redis_lock import RedisLock
 from gateway.adapters.redis_store import RedisStore
 from gateway.adapters.system import SystemClock, SystemEntropy
 from gateway.edge.routes import RouteTable, ToUpstream
@@ -29,6 +30,7 @@ from gateway.ports import (
     Caller,
     Clock,
     Entropy,
+    GrantLock,
     Jose,
     Outcome,
     SessionStore,
@@ -65,6 +67,7 @@ class Parts:
     """One implementation of every port."""
 
     store: SessionStore
+    grants: GrantLock
     back_channel: BackChannel
     upstream: Upstream
     jose: Jose
@@ -125,8 +128,8 @@ def compose(
         )
         for client in settings.clients
     }
-    refresher = Refresher(providers, sessions, audit)
     logout = Logout(providers, sessions, audit)
+    refresher = Refresher(providers, sessions, parts.grants, logout.give_back, audit, parts.entropy)
     account = Account(site, sessions, refresher, logout)
     login = Login(providers, sessions, settings.login, audit)
     live = LiveChannels(sessions, refresher)
@@ -239,6 +242,7 @@ async def opened(
         stack.push_async_callback(upstream.aclose)
         parts = Parts(
             store=store,
+            grants=RedisLock(store.client),
             back_channel=back_channel,
             upstream=upstream,
             jose=JoserfcJose(),

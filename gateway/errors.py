@@ -9,7 +9,7 @@ Anything else that is raised is a bug. `Code` lists every stable code; `web/prob
 table from code to status, and `docs/errors.md` explains each (a test compares all three).
 """
 
-from enum import StrEnum
+from enum import Enum, StrEnum
 
 
 class Code(StrEnum):
@@ -128,14 +128,33 @@ class Refused(GatewayError):
         self.fields = fields
 
 
+class Effect(Enum):
+    """What is known of a request that was not answered as it should have been."""
+
+    NOTHING = "nothing was carried out"
+    LOST = "no answer came"
+    UNCLEAR = "an answer came that does not say"
+
+
 class Unavailable(GatewayError):
-    """The store, a provider or an upstream failed. Never a reason to end a session."""
+    """The store, a provider or an upstream failed. Never a reason to end a session.
+
+    `retry_after` is in whole seconds, for the field of that name; `effect` says whether what was
+    asked for may have been done all the same.
+    """
 
     def __init__(
-        self, code: Code, detail: str = "", *, note: str = "", retry_after: int = 1
+        self,
+        code: Code,
+        detail: str = "",
+        *,
+        note: str = "",
+        retry_after: int = 1,
+        effect: Effect = Effect.LOST,
     ) -> None:
         super().__init__(code, detail, note=note)
-        self.retry_after = retry_after  # whole seconds, for the Retry-After field
+        self.retry_after = retry_after
+        self.effect = effect
 
 
 class Misconfigured(Exception):

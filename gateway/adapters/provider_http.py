@@ -17,10 +17,11 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 import httpx2
 
 from gateway.adapters.tls import client_context
-from gateway.errors import Code, Unavailable
+from gateway.errors import Code, Effect, Unavailable
 from gateway.oidc.back_channel import BackChannelAnswer, BackChannelRequest
 
 _LONGEST_RETRY_AFTER = 3600  # seconds; no provider decides that nobody may log in for a day
+_NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _KEEP_IDLE = 3.0  # seconds; servers close idle connections after 5 or more, and must not win a race
 
 
@@ -66,7 +67,8 @@ class ProviderHttp:
                 return await self._exchange(url, request)
         except Exception as fault:  # an answer in pieces may surface as any exception
             kind = fault.reason if isinstance(fault, _Unacceptable) else type(fault).__name__
-            raise _unavailable(f"{url.host}: {kind}") from fault
+            effect = Effect.NOTHING if isinstance(fault, _NOT_SENT) else Effect.LOST
+            raise _unavailable(f"{url.host}: {kind}", effect) from fault
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -147,5 +149,5 @@ def _retry_after(headers: httpx2.Headers) -> int | None:
     return min(int(text), _LONGEST_RETRY_AFTER)
 
 
-def _unavailable(note: str) -> Unavailable:
-    return Unavailable(Code.PROVIDER_UNAVAILABLE, note=f"provider {note}")
+def _unavailable(note: str, effect: Effect = Effect.NOTHING) -> Unavailable:
+    return Unavailable(Code.PROVIDER_UNAVAILABLE, note=f"provider {note}", effect=effect)

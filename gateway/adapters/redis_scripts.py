@@ -3,6 +3,7 @@
     {prefix}s:{lookup}   string      8 octets of generation (big-endian), then the sealed session
     {prefix}i:{name}     sorted set  lookup ids, scored by when the entry runs out (epoch ms)
     {prefix}c:{name}     string      a claim
+    {prefix}g:{lookup}   hash        the lock on a session's grants; see `redis_lock`
     {prefix}w:{name}:{n} string      a write of a worker that watches; see `redis_tracking`
 
 Rules: every key has a time to live. Whatever must be atomic is one command or one Lua step, and a
@@ -10,7 +11,8 @@ Lua step touches one key only, so that Redis Cluster can carry it out. Expiry is
 server's clock, not by ours.
 
 A server or ACL must allow: MGET SET DEL ZADD ZREM ZRANGE ZRANGEBYSCORE ZREMRANGEBYSCORE TYPE
-GETRANGE PEXPIREAT TIME EVAL EVALSHA PING (and AUTH, SELECT). The gateway uses nothing else but
+GETRANGE HMGET HSET HDEL PEXPIRE PEXPIREAT TIME EVAL EVALSHA PING (and AUTH, SELECT). The gateway
+uses nothing else but
 
     CLIENT|ID CLIENT|TRACKING SUBSCRIBE, and the channel __redis__:invalidate
 
@@ -63,27 +65,28 @@ class Script:
         return Step(("EVAL", self.text, *step.words), step.fits)
 
 
-def _script(text: str) -> Script:
+def script(text: str) -> Script:
+    """Return a Lua step with its digest."""
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
 # A value of another type, or one cut short, is at no generation: nothing to replace (F7).
-REPLACE = _script("""
+REPLACE = script("""
 if redis.call('TYPE', KEYS[1])['ok'] ~= 'string' then return 0 end
 if redis.call('GETRANGE', KEYS[1], 0, 7) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1
 """)
 
-_NOW = """
+NOW = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 
 # GT: a second entry of the same session never shortens the first. The set lives as long as its
 # longest entry, whatever was there before.
-ENTER = _script(
-    _NOW
+ENTER = script(
+    NOW
     + """
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))
 redis.call('ZADD', KEYS[1], 'GT', string.format('%.0f', now + ARGV[2]), ARGV[1])
@@ -93,8 +96,8 @@ return 1
 """
 )
 
-MEMBERS = _script(
-    _NOW
+MEMBERS = script(
+    NOW
     + """
 return redis.call('ZRANGEBYSCORE', KEYS[1], string.format('(%.0f', now), '+inf')
 """
@@ -150,9 +153,10 @@ class Layout:
         return Step(("CLIENT", "ID"), _is_number)
 
     def track(self, client_id: int, watcher: str) -> Step:
-        """Have changed sessions, and this watcher's proofs, announced to that connection."""
+        """Have changed sessions, locks and this watcher's proofs announced to that connection."""
         redirect = ("CLIENT", "TRACKING", "ON", "REDIRECT", client_id, "BCAST")
-        prefixes = ("PREFIX", self._session(""), "PREFIX", self._proof(watcher, ""))
+        watched = (self._session(""), self.grant(""), self._proof(watcher, ""))
+        prefixes = tuple(word for prefix in watched for word in ("PREFIX", prefix))
         return Step((*redirect, *prefixes), _is_ok)
 
     @staticmethod
@@ -167,8 +171,15 @@ class Layout:
 
     def session_in(self, key: bytes) -> bytes | None:
         """Return the lookup id in the key of a session, else None."""
-        before = self._session("").encode()
-        return key[len(before) :] if key.startswith(before) else None
+        return _after(self._session("").encode(), key)
+
+    def grant_in(self, key: bytes) -> bytes | None:
+        """Return the lookup id in the key of a lock on grants, else None."""
+        return _after(self.grant("").encode(), key)
+
+    def grant(self, lookup: str) -> str:
+        """Return the key of the lock on a session's grants."""
+        return f"{self.prefix}g:{lookup}"
 
     def _session(self, lookup: str) -> str:
         return f"{self.prefix}s:{lookup}"
@@ -196,6 +207,10 @@ def unpack(value: bytes | None) -> StoredRecord | None:
 def milliseconds(ttl: float) -> int:
     """Return a time to live (seconds) for Redis, which refuses zero: what is over lives 1 ms."""
     return max(1, math.ceil(ttl * 1000))
+
+
+def _after(prefix: bytes, key: bytes) -> bytes | None:
+    return key[len(prefix) :] if key.startswith(prefix) else None
 
 
 def _values(count: int) -> Callable[[object], bool]:

@@ -163,6 +163,10 @@ class Tracking:
         if lookup is not None:
             self._changes.changed(LookupId(lookup.decode("utf-8", "replace")))
             return
+        granting = self._layout.grant_in(key)
+        if granting is not None:
+            self._changes.grant_changed(LookupId(granting.decode("utf-8", "replace")))
+            return
         sent = self._sent.get(key)
         if sent is None:
             return  # a proof that has run out

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.errors import Code, Refused, Unavailable
+from gateway.errors import Code, Effect, Refused, Unavailable
 from gateway.oidc.back_channel import BackChannelAnswer, BackChannelRequest
 from gateway.oidc.callback import AuthorizationCode
 from gateway.oidc.client import Client
@@ -26,6 +26,8 @@ ASSERTION_LIFETIME = 60
 
 _OK = 200
 _REFUSALS = frozenset({400, 401})  # RFC 6749 section 5.2
+# RFC 6585 section 4 and RFC 9110 section 15.6.4: turned away, not half done.
+_TURNED_AWAY = frozenset({429, 503})
 _VISIBLE = re.compile(r"[!-~]+")  # it must be able to stand in a header field
 _SCOPES = re.compile(r"(?:[!#-\[\]-~]+(?: [!#-\[\]-~]+)*)?")  # RFC 6749 section 3.3, or none
 _DECIMAL = re.compile(r"[0-9]{1,300}(?:\.[0-9]{1,10})?")
@@ -192,6 +194,7 @@ def _not_granted(answer: BackChannelAnswer) -> Refused | Unavailable:
         Code.PROVIDER_UNAVAILABLE,
         note=f"the token endpoint answered {answer.status}",
         retry_after=answer.retry_after or 1,
+        effect=Effect.NOTHING if answer.status in _TURNED_AWAY else Effect.UNCLEAR,
     )
 
 

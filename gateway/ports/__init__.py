@@ -5,6 +5,7 @@ Every method may raise `Unavailable`, and nothing else, when the world fails. Fa
 """
 
 from gateway.ports.audit import NOBODY, AuditEvent, AuditLog, AuditName, Caller, Outcome
+from gateway.ports.grants import Doubt, GrantLock, Held, Mine, NotYet, Turn
 from gateway.ports.provider import BackChannel, Jose
 from gateway.ports.store import Changes, IndexName, LookupId, SessionStore, StoredRecord
 from gateway.ports.system import Clock, Entropy
@@ -19,13 +20,19 @@ __all__ = [
     "Caller",
     "Changes",
     "Clock",
+    "Doubt",
     "Entropy",
+    "GrantLock",
+    "Held",
     "IndexName",
     "Jose",
     "LookupId",
+    "Mine",
+    "NotYet",
     "Outcome",
     "SessionStore",
     "StoredRecord",
+    "Turn",
     "Upgraded",
     "Upstream",
     "UpstreamAnswer",

@@ -26,6 +26,10 @@ class Changes(Protocol):
         """The record under this id was written, deleted or ran out; forget copies of it."""
         ...
 
+    def grant_changed(self, lookup: LookupId) -> None:
+        """The lock on this session's grants was taken, renewed or given back (`GrantLock`)."""
+        ...
+
     def everything(self) -> None:
         """The link was lost, made anew, or the store was emptied; forget every copy."""
         ...

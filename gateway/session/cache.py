@@ -109,6 +109,7 @@ class SessionCache:
         self._by_lookup: dict[LookupId, Opened] = {}
         self._under_way: dict[LookupId, Reading] = {}
         self._listeners: list[Listener] = []
+        self._grant_listeners: list[Listener] = []
 
     def __len__(self) -> int:
         return len(self._by_cookie)
@@ -176,6 +177,11 @@ class SessionCache:
         for listener in self._listeners:
             listener(lookup)
 
+    def grant_changed(self, lookup: LookupId) -> None:
+        """Tell who waits for somebody else's grant (`Changes`)."""
+        for listener in self._grant_listeners:
+            listener(lookup)
+
     def everything(self) -> None:
         """Drop every session and tell the listeners (`Changes`)."""
         for reading in self._under_way.values():
@@ -190,6 +196,10 @@ class SessionCache:
     def on_change(self, listener: Listener) -> None:
         """Tell this listener too, after the cache has forgotten."""
         self._listeners.append(listener)
+
+    def on_grant_change(self, listener: Listener) -> None:
+        """Tell this listener of locks on grants."""
+        self._grant_listeners.append(listener)
 
     def _drop(self, opened: Opened) -> None:
         del self._by_cookie[opened.cookie]

@@ -17,7 +17,8 @@ from gateway.errors import Code, Refused, Unavailable
 from gateway.ports import NOBODY, LookupId
 from gateway.session.manager import Sessions
 from gateway.session.model import Session
-from gateway.session.refresh import SAFETY, Refresher
+from gateway.session.refresh import Refresher
+from gateway.session.token_life import good_until
 
 SWEEP_EVERY = 1.0  # seconds
 _RETRY_AFTER = 15.0  # seconds, when the store or the provider could not be asked
@@ -217,4 +218,4 @@ class LiveChannels:
 
     @staticmethod
     def _token_end(session: Session) -> float:
-        return session.tokens.expires_at - SAFETY
+        return good_until(session.tokens)

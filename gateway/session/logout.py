@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from gateway.errors import GatewayError
 from gateway.oidc import end_session
 from gateway.ports import AuditLog, AuditName, Caller, Outcome
+from gateway.secret import RefreshToken
 from gateway.session.attempts import CLOCK_SKEW
 from gateway.session.manager import Sessions
-from gateway.session.model import Session
+from gateway.session.model import Facts, Session
 from gateway.session.provider import Provider, provider_of
 from gateway.session.sealing import CannotOpen
 from gateway.session.trail import about
@@ -103,15 +104,19 @@ class Logout:
             state=self._sessions.ring.seal_envelope("logout", plain),
         )
 
+    async def give_back(self, facts: Facts, token: RefreshToken | None, caller: Caller) -> None:
+        """Revoke a refresh token that came for a session which is over."""
+        await self._revoke(facts, token, caller)
+
     def _revoke_later(self, session: Session, caller: Caller) -> asyncio.Task[None]:
-        task = asyncio.create_task(self._revoke(session, caller))
+        token = session.tokens.refresh_token
+        task = asyncio.create_task(self._revoke(session.facts, token, caller))
         self._revocations.add(task)
         task.add_done_callback(self._revocations.discard)
         return task
 
-    async def _revoke(self, session: Session, caller: Caller) -> None:
-        provider = provider_of(self._providers, session.facts)
-        token = session.tokens.refresh_token
+    async def _revoke(self, facts: Facts, token: RefreshToken | None, caller: Caller) -> None:
+        provider = provider_of(self._providers, facts)
         if provider is None or token is None:
             return
         try:
@@ -120,8 +125,8 @@ class Logout:
         except GatewayError as failure:
             name = AuditName.TOKEN_REVOCATION_FAILED
             event = about(
-                session.facts, name, Outcome.FAILURE, caller, code=failure.code, note=failure.note
+                facts, name, Outcome.FAILURE, caller, code=failure.code, note=failure.note
             )
         else:
-            event = about(session.facts, AuditName.TOKEN_REVOKED, caller=caller)
+            event = about(facts, AuditName.TOKEN_REVOKED, caller=caller)
         self._audit.record(event)

@@ -71,6 +71,10 @@ class Sessions:
         """
         self._cache.on_change(listener)
 
+    def on_grant_change(self, listener: Listener) -> None:
+        """Tell `listener` of locks on grants that were taken or given back, as far as is known."""
+        self._cache.on_grant_change(listener)
+
     async def open(self, cookie: str | None, *, extend: bool) -> Session | None:
         """Return the live session of this cookie, or None; `extend` marks it as used (A8)."""
         if not cookie:
@@ -98,6 +102,10 @@ class Sessions:
         """Return what the store holds for this handle now, if it opens and is not over."""
         lookup = self.ring.lookup(handle)
         return self._opened(handle, lookup, await self.store.read(lookup))
+
+    async def is_gone(self, lookup: LookupId) -> bool:
+        """Whether there is no record: one that does not open may be another release's session."""
+        return await self.store.read(lookup) is None
 
     async def _read(self, cookie: str, now: float) -> Session | None:
         """Ask the store, and open what it says, unless it says what it said before."""

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Generic, TypeVar
 
-from gateway.errors import Code, Refused, Unavailable
+from gateway.errors import Code, Effect, Refused, Unavailable
 from gateway.oidc import claims, metadata, token_endpoint
 from gateway.oidc.back_channel import BackChannelRequest
 from gateway.oidc.callback import AuthorizationCode
@@ -143,8 +143,16 @@ class Provider:
         return await self._grant(request, frozenset(self.client.scopes))
 
     async def refresh(self, token: RefreshToken, scopes: frozenset[str]) -> Grant:
-        """Spend the refresh token; `scopes` is what it was granted for (RFC 6749 section 6)."""
-        published = await self.metadata()
+        """Spend the refresh token; `scopes` is what it was granted for (RFC 6749 section 6).
+
+        Raises `GrantRefused`, and `Refused` or `Unavailable` when the provider does not answer as
+        it should; the latter says by its `effect` whether the token may be spent.
+        """
+        try:
+            published = await self.metadata()
+        except Unavailable as failure:
+            failure.effect = Effect.NOTHING  # the token endpoint has not been asked
+            raise
         request = token_endpoint.refresh_grant(
             self.client, published, token, None, self._assertion()
         )

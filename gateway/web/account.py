@@ -37,6 +37,7 @@ class Account:
         if session is None:
             return self._json(_ANONYMOUS, *await self.forgetting(cookie))
         facts = session.facts
+        healthy = await self._refresher.is_healthy(session)
         now = self._sessions.clock.now()
         return self._json(
             {
@@ -46,7 +47,7 @@ class Account:
                 "session_id": facts.session_id,
                 "expires_in": int(facts.absolute_deadline - now),
                 "idle_expires_in": int(facts.idle_deadline - now),
-                "tokens": "healthy" if self._refresher.is_healthy(session) else "degraded",
+                "tokens": "healthy" if healthy else "degraded",
                 "login_url": LOGIN_URL,
             }
         )

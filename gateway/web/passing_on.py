@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.edge import outgoing, rewrite
+from gateway.edge.challenge import rejects_token
 from gateway.edge.cookies import read_cookie
 from gateway.edge.csrf import Guard, refuse_cross_site
 from gateway.edge.messages import BrowserRequest, Fields, Reply
@@ -127,6 +128,34 @@ class PassingOn:
             raise SessionRefused(refusal, session.facts) from None
         return tokens.access_token
 
+    async def other_bearer(
+        self,
+        session: Session | None,
+        rejected: AccessToken | None,
+        answer: UpstreamAnswer,
+        passage: Passage,
+        caller: Caller,
+    ) -> AccessToken | None:
+        """Return another token when the upstream calls this one invalid; None to pass that on.
+
+        The answer is given up if there is one. Raises SessionRefused when the provider ends the
+        session, or grants less than the route asks for.
+        """
+        if session is None or rejected is None or not rejects_token(answer.status, answer.fields):
+            return None
+        try:
+            tokens = await self._refresher.another(session, rejected, caller)
+            check_scopes(passage.prepared.fields.leads_to, tokens.scopes)
+        except Unavailable:
+            return None
+        except Refused as refusal:
+            if refusal.code is Code.TOKEN_EXPIRED:
+                return None  # there is nothing to get another one with
+            await _give_up(answer)
+            raise SessionRefused(refusal, session.facts) from None
+        await _give_up(answer)
+        return tokens.access_token
+
     async def returned(self, answer: UpstreamAnswer, route: Route, caller: Caller) -> Reply:
         """Return the upstream's answer for the browser; Unavailable when it is none."""
         try:
@@ -138,8 +167,7 @@ class PassingOn:
                 known = passed, _complete_lines(passed)
                 _remember(answer.known, route.path, known)
         except GatewayError:
-            if not isinstance(answer.body, bytes):
-                await answer.body.aclose()  # or its connection would be lost to the pool
+            await _give_up(answer)
             raise
         fields, lines = known
         number = caller.request_id.encode("ascii")
@@ -157,6 +185,12 @@ class PassingOn:
             session_used=route.access is not Access.PUBLIC,
             internal_hosts=self._internal_hosts,
         )
+
+
+async def _give_up(answer: UpstreamAnswer) -> None:
+    """End an answer that nobody will read, or its connection would be lost to the pool."""
+    if not isinstance(answer.body, bytes):
+        await answer.body.aclose()
 
 
 def _remember(known: dict[Any, Any], key: object, value: object) -> None:

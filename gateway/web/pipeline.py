@@ -46,6 +46,8 @@ from gateway.ports import (
     Upstream,
     UpstreamAnswer,
 )
+from gateway.secret import AccessToken
+from gateway.session.model import Session
 from gateway.session.trail import about
 from gateway.web.account import LOGIN_URL, Account
 from gateway.web.asking import Asking
@@ -54,6 +56,7 @@ from gateway.web.event_stream import EventStreams
 from gateway.web.incidents import Incidents
 from gateway.web.passing_on import Passage, PassingOn, SessionRefused
 from gateway.web.problems import LoginAgain, describe, wants_page
+from gateway.web.replay import ReplayableBody
 from gateway.web.site import Site
 from gateway.web.static import StaticAnswer, StaticFiles
 from gateway.web.websocket import Switching, WebSockets
@@ -159,14 +162,33 @@ class Pipeline:
         """Forward to an API, with the session's token where the route says so."""
         session = await self._passing_on.session(passage)
         bearer = await self._passing_on.bearer(session, passage, caller)
-        outgoing = passage.prepared.completed(bearer, caller.request_id)
-        answer = await self._upstream.send(outgoing, body)
+        answer = await self._send(session, bearer, passage, body, caller)
         reply = await self._passing_on.returned(answer, passage.route, caller)
         if isinstance(reply.body, bytes) or not is_event_stream(reply.fields):
             return reply
         with_token = bearer is not None
         stream = self._event_streams.watch(reply.body, reply.fields, session, with_token=with_token)
         return Reply(reply.status, (*reply.fields, UNBUFFERED), stream)
+
+    async def _send(
+        self,
+        session: Session | None,
+        bearer: AccessToken | None,
+        passage: Passage,
+        body: Body | None,
+        caller: Caller,
+    ) -> UpstreamAnswer:
+        """Send, and once more with another token if this one is called invalid (H12)."""
+        replayable = ReplayableBody(body) if body is not None and bearer is not None else None
+        outgoing = passage.prepared.completed(bearer, caller.request_id)
+        answer = await self._upstream.send(outgoing, replayable.first() if replayable else body)
+        if answer.status != _UNAUTHORIZED or (replayable and not replayable.can_be_repeated()):
+            return answer
+        other = await self._passing_on.other_bearer(session, bearer, answer, passage, caller)
+        if other is None:
+            return answer
+        outgoing = passage.prepared.completed(other, caller.request_id)
+        return await self._upstream.send(outgoing, replayable.again() if replayable else None)
 
     async def connect(
         self,
@@ -184,6 +206,11 @@ class Pipeline:
         bearer = await self._passing_on.bearer(session, passage, caller)
         outgoing = passage.prepared.completed(bearer, caller.request_id)
         answer = await self._upstream.upgrade(for_upstream(outgoing, handshake))
+        if isinstance(answer, UpstreamAnswer):
+            other = await self._passing_on.other_bearer(session, bearer, answer, passage, caller)
+            if other is not None:
+                outgoing = passage.prepared.completed(other, caller.request_id)
+                answer = await self._upstream.upgrade(for_upstream(outgoing, handshake))
         if isinstance(answer, UpstreamAnswer):
             return await self._passing_on.returned(answer, route, caller)
         try:
@@ -257,6 +284,7 @@ class Pipeline:
         self._audit.record(event)
 
 
+_UNAUTHORIZED = 401
 _PASSAGE, _CLIENT = "passage", "client"  # what is kept with a request
 _LOGIN_AT_ONCE = frozenset({Code.SESSION_REQUIRED, Code.SESSION_ENDED, Code.TOKEN_EXPIRED})
 _LOGIN_HELPS = _LOGIN_AT_ONCE | {

@@ -8,6 +8,9 @@ import uvloop
 
 from gateway.adapters.http1_upstream.client import Http1Upstream
 from tests.support.raw_upstream import RawUpstream, raw_upstream
+from tests.support.store_servers import acl_server, tls_server
+
+__all__ = ["acl_server", "tls_server"]  # fixtures
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 

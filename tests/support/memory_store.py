@@ -10,11 +10,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gateway.errors import Code, Unavailable
-from gateway.ports import Changes, Clock, IndexName, LookupId, StoredRecord
+from gateway.ports import Changes, Clock, Doubt, IndexName, LookupId, StoredRecord
 from tests.support.clock import TurnableClock
 
 LAG = 1.0
 """Seconds by which what is told may lag behind what happens; after that nobody may rely on it."""
+
+
+@dataclass(frozen=True)
+class Lock:
+    """A lock on a session's grants. Times are readings of the clock."""
+
+    owner: str | None = None
+    until: float = 0.0
+    doubt: Doubt = Doubt.NONE
+    after: float = 0.0
+    kept_until: float = 0.0
 
 
 @dataclass
@@ -25,6 +36,7 @@ class Data:
     sessions: dict[LookupId, tuple[StoredRecord, float]] = field(default_factory=dict)
     indexes: dict[IndexName, dict[LookupId, float]] = field(default_factory=dict)
     claims: dict[str, float] = field(default_factory=dict)
+    locks: dict[LookupId, Lock] = field(default_factory=dict)
     clients: "list[MemoryStore]" = field(default_factory=list)
     down: bool = False
     reads: int = 0
@@ -151,6 +163,24 @@ class MemoryStore:
     async def ping(self) -> None:
         self._count(reads=1)
 
+    # -- for the other ports on the same server --------------------------------------------------
+
+    def lock_of(self, lookup: LookupId) -> tuple[float, Lock]:
+        """The time, and the lock on this session's grants."""
+        self._count(reads=1)
+        now = self._data.clock.now()
+        lock = self._data.locks.get(lookup, Lock())
+        return now, lock if lock.kept_until > now else Lock()
+
+    def put_lock(self, lookup: LookupId, lock: Lock | None) -> None:
+        """Change a lock, and tell everybody."""
+        if lock is None:
+            self._data.locks.pop(lookup, None)
+        else:
+            self._data.locks[lookup] = lock
+        for client in self._data.clients:
+            client.hear_of_lock(lookup)
+
     # -- what tests do to it -------------------------------------------------------------------
 
     @property
@@ -218,6 +248,7 @@ class MemoryStore:
         self._data.sessions.clear()
         self._data.indexes.clear()
         self._data.claims.clear()
+        self._data.locks.clear()
         self._data.tell(None)
 
     def live_sessions(self) -> dict[LookupId, StoredRecord]:
@@ -233,6 +264,11 @@ class MemoryStore:
             self.held.append((self._data.clock.now(), lookup))
         else:
             self._deliver(lookup)
+
+    def hear_of_lock(self, lookup: LookupId) -> None:
+        """Called by the data: a lock was taken or given back."""
+        if self._changes is not None and self.linked and not self._data.down:
+            self._changes.grant_changed(lookup)
 
     def _deliver(self, lookup: LookupId | None) -> None:
         if self._changes is None:

@@ -11,9 +11,13 @@ class Told:
 
     def __init__(self) -> None:
         self.of: list[LookupId | None] = []
+        self.of_locks: list[LookupId] = []
 
     def changed(self, lookup: LookupId) -> None:
         self.of.append(lookup)
+
+    def grant_changed(self, lookup: LookupId) -> None:
+        self.of_locks.append(lookup)
 
     def everything(self) -> None:
         self.of.append(None)

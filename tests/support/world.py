@@ -15,13 +15,15 @@ import yaml
 from gateway import app, config
 from gateway.adapters.audit_log import StructlogAudit
 from gateway.adapters.jose import JoserfcJose
-from gateway.ports import LookupId
+from gateway.adapters.redis_lock import RedisLock
+from gateway.ports import GrantLock, LookupId
 from gateway.session.sealing import KeyRing
 from gateway.settings import Settings
 from tests.support.api import FakeApi
 from tests.support.asgi import Answer, call
 from tests.support.browser import Browser
 from tests.support.clock import SeededEntropy, TurnableClock
+from tests.support.memory_lock import MemoryLock
 from tests.support.memory_store import MemoryStore
 from tests.support.provider import FakeProvider, Providers
 
@@ -97,6 +99,11 @@ def settings_of(changes: dict[str, Any] | None = None, **environ: str) -> Settin
     return config.load_text(text, Path(), secrets)
 
 
+def _lock_of(store: Any) -> GrantLock:
+    """The lock beside a store, on the same server."""
+    return MemoryLock(store) if isinstance(store, MemoryStore) else RedisLock(store.client)
+
+
 @dataclass
 class World:
     """One gateway and everything around it; `gateways` are replicas on the same store."""
@@ -129,6 +136,7 @@ class World:
         self.stores.append(store)
         parts = app.Parts(
             store=store,
+            grants=_lock_of(store),
             back_channel=Providers(*self.providers.values()),
             upstream=self.api,
             jose=JoserfcJose(),

@@ -76,9 +76,13 @@ class Heard:
 
     def __init__(self) -> None:
         self.sessions: list[LookupId] = []
+        self.locks: list[LookupId] = []
 
     def changed(self, lookup: LookupId) -> None:
         self.sessions.append(lookup)
+
+    def grant_changed(self, lookup: LookupId) -> None:
+        self.locks.append(lookup)
 
     def everything(self) -> None:
         raise AssertionError("nothing was proven, so nothing is forgotten")
@@ -90,6 +94,7 @@ def _announcement(octets: bytes) -> None:
     tracking._hear(octets)
     assert not tracking.is_proven()
     assert len(heard.sessions) == octets.startswith(b"gw:s:")
+    assert len(heard.locks) == octets.startswith(b"gw:g:")
     # However the store answers, its shape is judged and nothing else happens.
     try:
         reply = json.loads(octets)

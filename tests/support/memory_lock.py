@@ -1,0 +1,47 @@
+"""The `GrantLock` port in memory: the same steps as on Redis, on the memory store's data."""
+
+from gateway.ports import Doubt, Held, LookupId, Mine, NotYet, Turn
+from tests.support.memory_store import Lock, MemoryStore
+
+
+class MemoryLock:
+    """One process's client of the locks that lie beside a `MemoryStore`'s sessions."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    async def begin(self, lookup: LookupId, owner: str, *, lease: float, keep: float) -> Turn:
+        now, lock = self._look(lookup)
+        if lock.owner not in (None, owner) and lock.until > now:
+            return Held(lock.until - now)
+        if lock.owner is None and lock.after > now:
+            return NotYet(lock.after - now)
+        doubt = lock.doubt
+        if lock.owner not in (None, owner) and doubt is Doubt.NONE:
+            doubt = Doubt.LOST
+        self._put(lookup, Lock(owner, now + lease, doubt, 0.0, now + max(keep, lease)))
+        return Mine(doubt)
+
+    async def renew(self, lookup: LookupId, owner: str, *, lease: float, keep: float) -> bool:
+        now, lock = self._look(lookup)
+        if lock.owner not in (None, owner):
+            return False
+        self._put(lookup, Lock(owner, now + lease, lock.doubt, 0.0, now + max(keep, lease)))
+        return True
+
+    async def finish(self, lookup: LookupId, owner: str, *, doubt: Doubt, pause: float) -> None:
+        now, lock = self._look(lookup)
+        if lock.owner != owner:
+            return
+        free = Lock(None, 0.0, doubt, now + pause, lock.kept_until)
+        self._put(lookup, free if doubt or pause > 0 else None)
+
+    async def pause(self, lookup: LookupId) -> float:
+        now, lock = self._look(lookup)
+        return max(0.0, lock.after - now) if lock.owner is None else 0.0
+
+    def _look(self, lookup: LookupId) -> tuple[float, Lock]:
+        return self._store.lock_of(lookup)
+
+    def _put(self, lookup: LookupId, lock: Lock | None) -> None:
+        self._store.put_lock(lookup, lock)
