@@ -43,6 +43,7 @@ from gateway.session.manager import Sessions
 from gateway.session.provider import Provider
 from gateway.session.refresh import Refresher
 from gateway.session.sealing import KeyRing
+from gateway.session.timing import Timing
 from gateway.settings import Settings
 from gateway.web.account import Account
 from gateway.web.admin import Admin, readiness
@@ -108,11 +109,17 @@ class Gateway:
 
 
 def compose(
-    settings: Settings, parts: Parts, sources: Sources | None = None, *, announce: bool = True
+    settings: Settings,
+    parts: Parts,
+    sources: Sources | None = None,
+    *,
+    announce: bool = True,
+    timing: Timing | None = None,
 ) -> Gateway:
     """Put the gateway together over these parts; `sources` are what adapters count for the metrics.
 
-    `announce` writes into the audit log that the configuration is in force.
+    `announce` writes into the audit log that the configuration is in force. `timing` is how long
+    things take when a token is renewed, if not as usual.
     """
     channels = OpenChannels()
     sources = replace(sources or Sources(), channels=channels.count)
@@ -129,7 +136,9 @@ def compose(
         for client in settings.clients
     }
     logout = Logout(providers, sessions, audit)
-    refresher = Refresher(providers, sessions, parts.grants, logout.give_back, audit, parts.entropy)
+    refresher = Refresher(
+        providers, sessions, parts.grants, logout.give_back, audit, parts.entropy, timing
+    )
     account = Account(site, sessions, refresher, logout)
     login = Login(providers, sessions, settings.login, audit)
     live = LiveChannels(sessions, refresher)

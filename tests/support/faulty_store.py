@@ -113,6 +113,10 @@ class _Told:
         if self._hears():
             self._changes.changed(lookup)
 
+    def grant_changed(self, lookup: LookupId) -> None:
+        if self._hears():
+            self._changes.grant_changed(lookup)
+
     def everything(self) -> None:
         if self._hears():
             self._changes.everything()

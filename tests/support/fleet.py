@@ -12,14 +12,17 @@ from gateway import app
 from gateway.adapters.audit_log import StructlogAudit
 from gateway.adapters.jose import JoserfcJose
 from gateway.adapters.redis_client import StoreSettings
+from gateway.adapters.redis_lock import RedisLock
 from gateway.adapters.redis_store import RedisStore
 from gateway.oidc.back_channel import BackChannelRequest
 from gateway.ports import LookupId, StoredRecord
 from gateway.secret import SessionHandle
 from gateway.session.sealing import KeyRing
+from gateway.session.timing import Timing
 from gateway.settings import Settings
 from tests.support.browser import Browser
 from tests.support.clock import SeededEntropy
+from tests.support.faulty_lock import FaultyLock
 from tests.support.faulty_store import FaultyStore, Way
 from tests.support.held_line import Line, Presented
 from tests.support.provider import Providers
@@ -49,6 +52,7 @@ class Replica:
 
     gateway: app.Gateway
     store: FaultyStore
+    lock: FaultyLock
     line: Line
 
     @property
@@ -69,6 +73,7 @@ class Fleet(World):
     """`store` is a client of the real one, and stays; each replica gets a client of its own."""
 
     address: StoreSettings | None = None
+    timing: Timing | None = None
     wrote: Callable[[LookupId, StoredRecord], None] = _nothing
     reached: Callable[[BackChannelRequest, Presented | None], None] = _nothing
     members: list[Replica] = field(default_factory=list)
@@ -79,10 +84,13 @@ class Fleet(World):
 
     def replica(self, settings: Settings | None = None, store: Any = None) -> app.Gateway:
         assert self.address is not None
-        faulty = FaultyStore(Way(), RedisStore(self.address), self.store, self.wrote)
+        own = RedisStore(self.address)
+        faulty = FaultyStore(Way(), own, self.store, self.wrote)
+        lock = FaultyLock(faulty.way, RedisLock(own.client), RedisLock(self.store.client))
         line = Line(Providers(*self.providers.values()), self.reached)
         parts = app.Parts(
             store=faulty,
+            grants=lock,
             back_channel=line,
             upstream=self.api,
             jose=JoserfcJose(),
@@ -90,8 +98,8 @@ class Fleet(World):
             entropy=self.drawn,
             audit=StructlogAudit(self.ring.audit_key, self.audit_text),
         )
-        gateway = app.compose(settings or self.settings, parts)
-        self.members.append(Replica(gateway, faulty, line))
+        gateway = app.compose(settings or self.settings, parts, timing=self.timing)
+        self.members.append(Replica(gateway, faulty, lock, line))
         return gateway
 
     def tab(self, browser: Browser, at: Replica) -> Browser:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import parse_qsl
 
-from gateway.errors import Code, Unavailable
+from gateway.errors import Code, Effect, Unavailable
 from gateway.oidc.back_channel import BackChannelAnswer, BackChannelRequest
 from gateway.ports import BackChannel
 
@@ -138,4 +138,5 @@ def _refresh_token(request: BackChannelRequest) -> str | None:
 
 def _unavailable(*, spent: bool) -> Unavailable:
     note = "provider: no answer, by the test's wish" if spent else "provider: not reached"
-    return Unavailable(Code.PROVIDER_UNAVAILABLE, note=note)
+    effect = Effect.LOST if spent else Effect.NOTHING
+    return Unavailable(Code.PROVIDER_UNAVAILABLE, note=note, effect=effect)
