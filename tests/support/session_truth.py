@@ -111,7 +111,7 @@ class Truth:
         known = self.owner(token)
         if known is not None and not known.lapsed:
             for before in self.presented:
-                if before.token == token and not _is_in_doubt(before):
+                if before.token == token and not _is_done_with(before):
                     self.wrong.append(f"I2: a refresh token was spent again ({before.outcome})")
             if token != known.durable and not known.gone:
                 self.wrong.append("I3: a refresh token was spent that had been replaced")
@@ -131,9 +131,9 @@ class Truth:
             return False
         # Its newest tokens may still be on their way, or in the memory of a living process.
         return all(
-            _is_in_doubt(one) for one in self.presented if one.token == known.durable
+            _is_done_with(one) for one in self.presented if one.token == known.durable
         )
 
 
-def _is_in_doubt(presented: Presented) -> bool:
-    return presented.line.dead or presented.outcome is Outcome.MISSED
+def _is_done_with(presented: Presented) -> bool:
+    return presented.line.dead or presented.outcome in (Outcome.MISSED, Outcome.NOT_SPENT)
