@@ -118,8 +118,8 @@ def compose(
 ) -> Gateway:
     """Put the gateway together over these parts; `sources` are what adapters count for the metrics.
 
-    `announce` writes into the audit log that the configuration is in force. `timing` is how long
-    things take when a token is renewed, if not as usual.
+    `announce` writes into the audit log that the configuration is in force. Tests have a `timing`
+    of their own.
     """
     channels = OpenChannels()
     sources = replace(sources or Sources(), channels=channels.count)
@@ -139,6 +139,7 @@ def compose(
     refresher = Refresher(
         providers, sessions, parts.grants, logout.give_back, audit, parts.entropy, timing
     )
+    metrics.tell_of_refreshes(refresher.circuits, refresher.unwritten)
     account = Account(site, sessions, refresher, logout)
     login = Login(providers, sessions, settings.login, audit)
     live = LiveChannels(sessions, refresher)

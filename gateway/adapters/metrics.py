@@ -79,6 +79,12 @@ class Metrics(EventMetrics):
         for danger in dangers:
             switched_off.labels(danger).set(1)
 
+    def tell_of_refreshes(
+        self, circuits: Callable[[], Mapping[str, bool]], unwritten: Callable[[], int]
+    ) -> None:
+        """Show which providers have stopped answering, and how many tokens wait for the store."""
+        self.registry.register(_Refreshes(circuits, unwritten))
+
     @property
     def observe(self) -> Callable[[int, float], None]:
         """Counts one answer to a browser: its status, and the seconds it took."""
@@ -211,6 +217,30 @@ class _Channels(Collector):
             "WebSockets and event streams that are open.",
             ("kind",),
             {(kind,): count for kind, count in self._channels().items()},
+        )
+
+
+class _Refreshes(Collector):
+    """What stands in the way of new tokens."""
+
+    def __init__(
+        self, circuits: Callable[[], Mapping[str, bool]], unwritten: Callable[[], int]
+    ) -> None:
+        self._circuits = circuits
+        self._unwritten = unwritten
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield one sample per provider, and one for the store."""
+        yield _gauge(
+            "gateway_provider_circuit_open",
+            "1 while a provider is left in peace because it has stopped answering refreshes.",
+            ("provider",),
+            {(name,): int(is_open) for name, is_open in self._circuits().items()},
+        )
+        yield GaugeMetricFamily(
+            "gateway_unwritten_tokens",
+            "Sessions whose new tokens wait, in memory and sealed, for the store to take them.",
+            value=self._unwritten(),
         )
 
 

@@ -9,7 +9,6 @@ import contextlib
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 
 from gateway.errors import Code, Effect, Unavailable
 from gateway.ports import Doubt, GrantLock, Held, LookupId, Mine, NotYet
@@ -23,13 +22,17 @@ _UNTOLD = 1.0  # seconds between two looks where the store may not be watched
 _JUST_OVER = 0.02  # seconds: a lease is looked at when it is over, not just before
 
 
-@dataclass(slots=True)
 class Hold:
-    """The lock, held; `doubt` and `pause` are what it is given back with."""
+    """The lock, held: what was known of the refresh token before, and what it is given back with.
 
-    before: Doubt  # what was known of the refresh token when we got the lock
-    doubt: Doubt
-    pause: float = 0.0
+    `pause` is for how many seconds nobody is to get it then.
+    """
+
+    __slots__ = ("before", "doubt", "pause")
+
+    def __init__(self, before: Doubt) -> None:
+        self.before = self.doubt = before
+        self.pause = 0.0
 
 
 class GrantTurns:
@@ -62,7 +65,7 @@ class GrantTurns:
         if before is None:
             yield None
             return
-        hold = Hold(before, before)
+        hold = Hold(before)
         done = asyncio.Event()
         renewing = asyncio.create_task(self._renew(session, owner, done))
         try:

@@ -8,6 +8,7 @@ parsed, is a verdict on the session; everything else that can go wrong at a prov
 """
 
 import asyncio
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -111,16 +112,15 @@ class Refresher:
         provider = provider_of(self._providers, session.facts)
         if provider is None or session.tokens.refresh_token is None:
             raise Refused(Code.TOKEN_EXPIRED)
-        if session.tokens.access_token == rejected:
-            now = self._clock.now()
-            wait = self._wait(session.lookup, now) or self._force(session.lookup, now)
-            if wait:
-                raise _not_yet(wait)
-            flight = self._start(session, provider, caller, rejected)
-            session = await self._outcome(flight)
-        if session.tokens.access_token == rejected:  # we joined a refresh for another reason
+        current = await self._sessions.reread(session.handle)
+        if current is None:
+            raise Refused(Code.SESSION_ENDED)
+        if current.tokens.access_token == rejected:
+            flight = self._flights.get(_purpose(current)) or self._force(current, provider, caller)
+            current = await self._outcome(flight)
+        if current.tokens.access_token == rejected:  # we joined a refresh for another reason
             raise _not_yet(1.0)
-        return session.tokens
+        return current.tokens
 
     async def is_healthy(self, session: Session) -> bool:
         """Whether tokens are renewed as they should be: an API call can be expected to work."""
@@ -156,7 +156,7 @@ class Refresher:
         caller: Caller,
         rejected: AccessToken | None = None,
     ) -> Flight:
-        purpose = Purpose(session.lookup, "", session.tokens.scopes)
+        purpose = _purpose(session)
         flight = self._flights.get(purpose)
         if flight is None:
             stalled = asyncio.get_running_loop().create_future()
@@ -195,13 +195,21 @@ class Refresher:
         wait = self._not_before.get(lookup, 0.0) - now
         return wait if 0 < wait <= _LONGEST_NOTE else 0.0
 
-    def _force(self, lookup: LookupId, now: float) -> float:
-        """Return 0 and note it if a refresh may be forced now; else the seconds until then."""
-        since = now - self._forced_at.get(lookup, -1e12)
+    def _force(self, session: Session, provider: Provider, caller: Caller) -> Flight:
+        """Begin a refresh that is not due; raises `Unavailable` when there was one just now."""
+        lookup, now = session.lookup, self._clock.now()
+        wait = self._wait(lookup, now)
+        since = now - self._forced_at.get(lookup, -math.inf)
         if 0 <= since < self._timing.force_every:
-            return self._timing.force_every - since
+            wait = max(wait, self._timing.force_every - since)
+        if wait:
+            raise _not_yet(wait)
         _note(self._forced_at, lookup, now)
-        return 0.0
+        return self._start(session, provider, caller, session.tokens.access_token)
+
+
+def _purpose(session: Session) -> Purpose:
+    return Purpose(session.lookup, "", session.tokens.scopes)
 
 
 def _note(notes: dict[LookupId, float], lookup: LookupId, at: float) -> None:

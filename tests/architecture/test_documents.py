@@ -226,6 +226,7 @@ def test_every_rule_that_is_cited_is_explained() -> None:
 def test_every_metric_is_documented_and_no_other() -> None:
     metrics = Metrics("1", ("dangerously_x",))
     metrics.observe(200, 0.1)
+    metrics.tell_of_refreshes(dict, int)
     text = (metrics.text() + SupervisorMetrics().text()).decode()
     counted = re.findall(r"^# TYPE (\w+)(?<!_created) ", text, re.MULTILINE)
     documented = re.findall(r"^\| `(gateway_\w+)", _read("docs/operations.md"), re.MULTILINE)

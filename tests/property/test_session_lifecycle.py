@@ -164,6 +164,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     def _calls(self, browser: int, places: Iterable[int], at_once: int = 1) -> None:
         """Call the API, or log in, without a cookie."""
+
         async def call(tab: Browser) -> list[Answer]:
             calls = (tab.fetch(f"/api/{browser}") for _ in range(at_once))
             return list(await asyncio.gather(*calls))
@@ -196,7 +197,9 @@ class Lifecycle(RuleBasedStateMachine):
         others = [
             one
             for one in self.truth.sessions.values()
-            if known and one is not known and one.facts.subject == known.facts.subject
+            if known
+            and one is not known
+            and one.facts.subject == known.facts.subject
             and not one.facts.is_over(self.clock.now())
         ]
         for one in others:
@@ -209,8 +212,14 @@ class Lifecycle(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.clock.advance(seconds)
 
-    @rule(seconds=st.sampled_from([241.0, 296.0, 301.0]), browser=who, places=st.permutations(range(REPLICAS)))
-    def tokens_run_out_and_everybody_calls(self, seconds: float, browser: int, places: list[int]) -> None:
+    @rule(
+        seconds=st.sampled_from([241.0, 296.0, 301.0]),
+        browser=who,
+        places=st.permutations(range(REPLICAS)),
+    )
+    def tokens_run_out_and_everybody_calls(
+        self, seconds: float, browser: int, places: list[int]
+    ) -> None:
         """In two replicas at the same moment, which is what a refresh race takes."""
         self.clock.advance(seconds)
         self._calls(browser, places[:2])

@@ -7,6 +7,8 @@ from gateway.edge.messages import Body, Fields, Stream, UpstreamRequest
 from gateway.errors import Unavailable
 from gateway.ports import Upgraded, UpstreamAnswer
 
+INVALID_TOKEN: Fields = ((b"www-authenticate", b'Bearer realm="api", error="invalid_token"'),)
+
 
 class FakeBody:
     """The answer's pieces; counts its closing where the connection would be given back."""
@@ -43,6 +45,7 @@ class FakeApi:
     dials: int = 0  # handshakes for another protocol
     accept: Callable[[UpstreamRequest], Upgraded] | None = None
     body: Stream | None = None
+    rejects: Callable[[UpstreamRequest], bool] = lambda _: False  # by a 401 invalid_token
 
     async def send(self, request: UpstreamRequest, body: Body | None) -> UpstreamAnswer:
         octets = b""
@@ -53,6 +56,8 @@ class FakeApi:
         self.bodies.append(octets)
         if self.failure is not None:
             raise self.failure
+        if self.rejects(request):
+            return UpstreamAnswer(401, INVALID_TOKEN, self.body or FakeBody(self))
         if self.whole:
             pieces = [piece for piece in self.pieces if isinstance(piece, bytes)]
             return UpstreamAnswer(self.status, self.fields, b"".join(pieces))
@@ -60,7 +65,7 @@ class FakeApi:
 
     async def upgrade(self, request: UpstreamRequest) -> Upgraded | UpstreamAnswer:
         self.dials += 1
-        if self.accept is None or self.failure is not None:
+        if self.accept is None or self.failure is not None or self.rejects(request):
             return await self.send(request, None)
         self.received.append(request)
         return self.accept(request)

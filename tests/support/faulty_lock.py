@@ -39,5 +39,7 @@ class FaultyLock:
     async def pause(self, lookup: LookupId) -> float:
         return await self._carry("pause", lambda lock: lock.pause(lookup))
 
-    async def _carry(self, name: str, operation: Callable[[RedisLock], Awaitable[Result]]) -> Result:
+    async def _carry(
+        self, name: str, operation: Callable[[RedisLock], Awaitable[Result]]
+    ) -> Result:
         return await self._way.carry(name, operation, self._own, self._shared)

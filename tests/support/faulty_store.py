@@ -75,9 +75,7 @@ class Way:
                 await self._held_up()
         return result
 
-    async def _asked(
-        self, operation: Callable[[Client], Awaitable[Result]], own: Client
-    ) -> Result:
+    async def _asked(self, operation: Callable[[Client], Awaitable[Result]], own: Client) -> Result:
         self.running += 1
         try:
             return await operation(own)
@@ -161,9 +159,7 @@ class FaultyStore:
         index_ttl: float,
     ) -> bool:
         async def write(store: RedisStore) -> bool:
-            made = await store.create(
-                lookup, record, ttl=ttl, indexes=indexes, index_ttl=index_ttl
-            )
+            made = await store.create(lookup, record, ttl=ttl, indexes=indexes, index_ttl=index_ttl)
             return self._noted(lookup, record, done=made)
 
         return await self._carry("create", write)
@@ -202,7 +198,9 @@ class FaultyStore:
         if self._changes is not None:
             self._changes.everything()
 
-    async def _carry(self, name: str, operation: Callable[[RedisStore], Awaitable[Result]]) -> Result:
+    async def _carry(
+        self, name: str, operation: Callable[[RedisStore], Awaitable[Result]]
+    ) -> Result:
         return await self.way.carry(name, operation, self.own, self._shared)
 
     def _noted(self, lookup: LookupId, record: StoredRecord, *, done: bool) -> bool:

@@ -18,7 +18,6 @@ from gateway.oidc.back_channel import BackChannelRequest
 from gateway.ports import LookupId, StoredRecord
 from gateway.secret import SessionHandle
 from gateway.session.sealing import KeyRing
-from gateway.session.timing import Timing
 from gateway.settings import Settings
 from tests.support.browser import Browser
 from tests.support.clock import SeededEntropy
@@ -73,7 +72,6 @@ class Fleet(World):
     """`store` is a client of the real one, and stays; each replica gets a client of its own."""
 
     address: StoreSettings | None = None
-    timing: Timing | None = None
     wrote: Callable[[LookupId, StoredRecord], None] = _nothing
     reached: Callable[[BackChannelRequest, Presented | None], None] = _nothing
     members: list[Replica] = field(default_factory=list)

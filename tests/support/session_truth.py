@@ -130,9 +130,7 @@ class Truth:
         if known.durable in self._families.valid:
             return False
         # Its newest tokens may still be on their way, or in the memory of a living process.
-        return all(
-            _is_done_with(one) for one in self.presented if one.token == known.durable
-        )
+        return all(_is_done_with(one) for one in self.presented if one.token == known.durable)
 
 
 def _is_done_with(presented: Presented) -> bool:

@@ -18,6 +18,7 @@ from gateway.adapters.jose import JoserfcJose
 from gateway.adapters.redis_lock import RedisLock
 from gateway.ports import GrantLock, LookupId
 from gateway.session.sealing import KeyRing
+from gateway.session.timing import Timing
 from gateway.settings import Settings
 from tests.support.api import FakeApi
 from tests.support.asgi import Answer, call
@@ -112,6 +113,7 @@ class World:
     clock: TurnableClock = field(default_factory=TurnableClock)
     replicas: int = 1
     store: Any = None
+    timing: Timing = field(default_factory=Timing)
 
     def __post_init__(self) -> None:
         self.store = self.store or MemoryStore(self.clock)
@@ -144,7 +146,7 @@ class World:
             entropy=self.entropy,
             audit=StructlogAudit(self.ring.audit_key, self.audit_text),
         )
-        return app.compose(settings or self.settings, parts)
+        return app.compose(settings or self.settings, parts, timing=self.timing)
 
     def browser(self, gateway: app.Gateway | None = None, peer: str = "203.0.113.7") -> Browser:
         """A fresh browser that reaches the gateway and every provider."""

@@ -4,6 +4,7 @@ import re
 from ipaddress import ip_address, ip_network
 
 from gateway.edge.answer_framing import CHUNKED, UNTIL_CLOSE, MalformedAnswer, answer_framing
+from gateway.edge.challenge import rejects_token
 from gateway.edge.cookies import (
     SESSION_COOKIE,
     allowed_set_cookie,
@@ -189,6 +190,14 @@ def _location(octets: bytes) -> None:
         )
 
 
+def _challenge(octets: bytes) -> None:
+    fields = ((b"www-authenticate", octets),)
+    if rejects_token(401, fields):
+        assert b"invalid_token" in octets
+        assert b"bearer" in octets.lower()
+    assert not rejects_token(403, fields)
+
+
 def _cross_site(octets: bytes) -> None:
     for guard in Guard:
         refuse_cross_site(asked(fields_of(octets)), ORIGIN, guard)
@@ -242,5 +251,6 @@ PARSERS = (
         seeds=_vectors("return_to.txt"),
     ),
     Parser("location", "edge/rewrite.py", _location),
+    Parser("challenge", "edge/challenge.py", _challenge),
     Parser("cross_site", "edge/csrf.py", _cross_site, _CROSS_SITE),
 )

@@ -1,0 +1,281 @@
+"""One grant per session over all processes, whatever becomes of who began it (H8, H9, F11, F16)."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gateway.errors import Code, Unavailable
+from gateway.ports import LookupId
+from gateway.session.refresh import Purpose
+from gateway.session.timing import Timing
+from tests.support.browser import Browser
+from tests.support.slow_grants import SlowGrants
+from tests.support.store_watcher import until
+from tests.support.world import SESSION, World
+
+QUICK = replace(Timing(), retry_write_first=0.01, retry_write_longest=0.02, patience=0.2)
+
+
+def browsers(world: World, browser: Browser) -> list[Browser]:
+    """The same person's browser, at each replica."""
+    found = []
+    for gateway in world.gateways:
+        one = world.browser(gateway)
+        one.cookies = browser.cookies
+        found.append(one)
+    return found
+
+
+def bearers(world: World) -> set[bytes]:
+    return set(world.api.sent(b"authorization"))
+
+
+def fail_writes(world: World, replica: int, *, times: int, after: bool = False) -> None:
+    """Have a replica's next writes fail, before or after they have taken effect."""
+    store = world.stores[replica]
+    plain, left = store.replace, [times]
+
+    async def failing(*arguments: Any, **named: Any) -> bool:
+        if left[0] > 0:
+            left[0] -= 1
+            if after:
+                await plain(*arguments, **named)
+            raise Unavailable(Code.STORE_UNAVAILABLE, note="refused by the test")
+        done: bool = await plain(*arguments, **named)
+        return done
+
+    store.replace = failing
+
+
+async def test_two_hundred_calls_over_four_processes_cost_one_grant_h8_f16() -> None:
+    world = World(replicas=4)
+    everywhere = browsers(world, await world.logged_in())
+    world.clock.advance(400)
+    slow = SlowGrants(world.provider)
+    calls = [asyncio.create_task(one.fetch(f"/api/{n}")) for n in range(50) for one in everywhere]
+    await slow.begun.wait()
+    await asyncio.sleep(0.05)
+    assert slow.waiting == 1
+    slow.release()
+    answers = await asyncio.gather(*calls)
+    assert [answer.status for answer in answers] == [200] * 200
+    assert world.provider.seen("/token") == 2  # the login's, and one more
+    assert len(bearers(world)) == 1
+    assert world.store.lock_of(world.lookup_of(everywhere[0]))[1].owner is None
+
+
+def test_tokens_for_another_audience_or_other_scopes_are_never_shared() -> None:
+    """One grant per (session, audience, scopes); their refresh token has one lock all the same."""
+    orders, admin = frozenset({"orders"}), frozenset({"orders", "admin"})
+    one, two = LookupId("a" * 64), LookupId("b" * 64)
+    purposes = {
+        Purpose(lookup, audience, scopes)
+        for lookup in (one, two)
+        for audience in ("", "https://orders.example")
+        for scopes in (orders, admin)
+    }
+    assert len(purposes) == 8
+
+
+async def test_whose_token_is_still_good_never_waits_for_anybodys_grant_h11() -> None:
+    world = World(replicas=2)
+    one, other = browsers(world, await world.logged_in())
+    world.clock.advance(250)  # due, and good for another 45 s
+    slow = SlowGrants(world.provider)
+    for browser in (one, other, one, other):
+        assert (await browser.fetch("/api/x")).status == 200
+    await slow.begun.wait()
+    assert slow.waiting == 1
+    slow.release()
+    await until(lambda: world.provider.seen("/token") == 2)
+
+
+async def test_the_grant_goes_on_when_everybody_has_left_h9() -> None:
+    world = World(replicas=2)
+    one, other = browsers(world, await world.logged_in())
+    world.clock.advance(400)
+    slow = SlowGrants(world.provider)
+    calls = [asyncio.create_task(browser.fetch("/api/x")) for browser in (one, one, other)]
+    await slow.begun.wait()
+    for call in calls:
+        call.cancel()
+    await asyncio.wait(calls)
+    slow.release()
+    await until(lambda: len(world.audit("token.refreshed")) == 1)
+    assert (await other.fetch("/api/x")).status == 200
+    assert world.provider.seen("/token") == 2
+
+
+async def test_a_gateway_that_closes_finishes_its_grant_h9() -> None:
+    world = World()
+    browser = await world.logged_in()
+    world.clock.advance(400)
+    slow = SlowGrants(world.provider)
+    call = asyncio.create_task(browser.fetch("/api/x"))
+    await slow.begun.wait()
+    closing = asyncio.create_task(world.gateway.aclose())
+    await asyncio.sleep(0.02)
+    assert not closing.done()
+    slow.release()
+    await closing
+    assert (await call).status == 200
+    assert len(world.audit("token.refreshed")) == 1
+
+
+async def test_a_gateway_that_closes_does_not_wait_for_another_ones_grant() -> None:
+    world = World(replicas=2)
+    one, other = browsers(world, await world.logged_in())
+    world.clock.advance(400)
+    slow = SlowGrants(world.provider)
+    first = asyncio.create_task(one.fetch("/api/x"))
+    await slow.begun.wait()
+    second = asyncio.create_task(other.fetch("/api/x"))
+    await asyncio.sleep(0.02)
+    await asyncio.wait_for(world.gateways[1].aclose(), 5)
+    answer = await second
+    assert (answer.status, answer.json()["code"]) == (503, "token.unavailable")
+    assert answer.all("set-cookie") == []
+    slow.release()
+    assert (await first).status == 200
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["refused", "done but not confirmed"])
+async def test_tokens_the_store_refuses_are_kept_and_written_when_it_takes_them(
+    after: bool,
+) -> None:
+    world = World(replicas=2, timing=QUICK)
+    one, other = browsers(world, await world.logged_in())
+    world.clock.advance(400)
+    fail_writes(world, 0, times=3 if not after else 1, after=after)
+    answers = await asyncio.gather(*(one.fetch(f"/api/{n}") for n in range(20)))
+    assert [answer.status for answer in answers] == [200] * 20
+    assert (await other.fetch("/api/x")).status == 200
+    assert world.provider.seen("/token") == 2
+    assert len(bearers(world)) == 1
+
+
+async def test_no_token_is_used_before_it_is_durable_h9() -> None:
+    world = World(timing=QUICK)
+    browser = await world.logged_in()
+    world.clock.advance(400)
+    fail_writes(world, 0, times=40)  # for longer than anybody has patience
+    answer = await browser.fetch("/api/x")
+    assert answer.status == 503
+    assert answer.json()["code"] == "store.unavailable"
+    assert answer.all("set-cookie") == []
+    assert world.api.received == []
+    again = await browser.fetch("/api/x")  # at once: nothing is granted a second time
+    assert again.status == 503
+    metrics = (await world.admin(b"/metrics")).body.decode()
+    assert "gateway_unwritten_tokens 1.0" in metrics
+    await until(lambda: len(world.audit("token.refreshed")) == 1)
+    assert (await browser.fetch("/api/x")).status == 200
+    assert world.provider.seen("/token") == 2
+
+
+async def test_a_session_that_ends_while_new_tokens_wait_stays_ended_and_they_are_revoked_d6() -> (
+    None
+):
+    world = World(replicas=2, timing=QUICK)
+    one, other = browsers(world, await world.logged_in())
+    world.clock.advance(400)
+    fail_writes(world, 0, times=8)
+    call = asyncio.create_task(one.fetch("/api/x"))
+    await until(lambda: world.provider.seen("/token") == 2)
+    await other.fetch("/bff/logout", "POST")
+    answer = await call
+    assert (answer.status, answer.json()["code"]) == (401, "session.ended")
+    assert world.store.live_sessions() == {}
+    assert world.api.received == []
+    live = set(world.provider.refresh_tokens)
+    assert live <= set(world.provider.revoked)
+
+
+async def test_a_refresh_that_ends_after_the_logout_changes_nothing_d6() -> None:
+    world = World(replicas=2)
+    one, other = browsers(world, await world.logged_in())
+    world.clock.advance(400)
+    slow = SlowGrants(world.provider)
+    call = asyncio.create_task(one.fetch("/api/x"))
+    await slow.begun.wait()
+    await other.fetch("/bff/logout", "POST")
+    slow.release()
+    assert (await call).status == 401
+    assert world.store.live_sessions() == {}
+    assert set(world.provider.refresh_tokens) <= set(world.provider.revoked)
+    assert world.api.received == []
+
+
+async def crashed(world: World, browser: Browser) -> SlowGrants:
+    """Have the first replica die with a grant under way: spent, and its answer lost."""
+    slow = SlowGrants(world.provider)
+    call = asyncio.create_task(browser.fetch("/api/x"))
+    await slow.begun.wait()
+    call.cancel()
+    world.stores[0].cut()
+    for store_method in ("replace", "end", "read", "read_many", "lock_of"):
+        setattr(world.stores[0], store_method, _gone)
+    slow.release()
+    return slow
+
+
+async def _gone(*_: object, **__: object) -> None:
+    raise Unavailable(Code.STORE_UNAVAILABLE, note="this replica is dead")
+
+
+async def test_after_a_crash_the_old_token_is_tried_once_when_the_lease_is_over_f11() -> None:
+    """A provider that allows for lost answers keeps the session."""
+    world = World(replicas=2)
+    one, other = browsers(world, await world.logged_in())
+    world.clock.advance(400)
+    world.provider.rotate = False  # the old token is accepted again
+    await crashed(world, one)
+    world.clock.advance(4.9)
+    waiting = asyncio.create_task(other.fetch("/api/x"))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()  # the lease is not over
+    world.clock.advance(0.2)
+    answer = await asyncio.wait_for(waiting, 10)
+    assert answer.status == 200
+    assert world.provider.seen("/token") == 3
+
+
+async def test_after_a_crash_a_provider_that_calls_it_reuse_ends_it_in_one_clean_login_f11() -> (
+    None
+):
+    world = World(replicas=2)
+    one, other = browsers(world, await world.logged_in())
+    world.clock.advance(400)
+    await crashed(world, one)
+    world.clock.advance(5.1)
+    answers = await asyncio.gather(*(other.fetch(f"/api/{n}") for n in range(10)))
+    assert {(answer.status, answer.json()["code"]) for answer in answers} == {
+        (401, "session.ended")
+    }
+    assert SESSION not in other.cookies
+    assert world.provider.seen("/token") == 3  # the login's, the lost one, and one more
+    (failed,) = world.audit("token.refresh_failed")
+    assert "possibly reused" in failed["note"]
+    assert "never known" in failed["note"]
+    await other.navigate("/bff/login")
+    assert (await other.fetch("/api/x")).status == 200
+
+
+async def test_a_late_holder_overwrites_nothing_f11() -> None:
+    world = World(replicas=2)
+    one, other = browsers(world, await world.logged_in())
+    world.clock.advance(400)
+    world.provider.rotate = False
+    slow = SlowGrants(world.provider, most=1)
+    late = asyncio.create_task(one.fetch("/api/late"))
+    await slow.begun.wait()
+    world.clock.advance(5.1)  # suspended past its lease
+    assert (await other.fetch("/api/x")).status == 200
+    stored, winner = world.store.live_sessions(), bearers(world)
+    slow.release()
+    assert (await late).status == 200
+    assert bearers(world) == winner
+    assert world.store.live_sessions() == stored
+    assert world.provider.revoked == []  # it would take the winner's tokens with it
