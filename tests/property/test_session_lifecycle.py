@@ -10,12 +10,13 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -26,22 +27,23 @@ from hypothesis.stateful import (
 )
 
 from gateway.adapters.redis_client import StoreSettings
-from gateway.adapters.redis_scripts import unpack
 from gateway.adapters.redis_store import RedisStore
 from gateway.edge.messages import Body, UpstreamRequest
+from gateway.errors import Unavailable
 from gateway.oidc.back_channel import BackChannelRequest
 from gateway.ports import LookupId, UpstreamAnswer
 from gateway.secret import StoreUrl
 from gateway.session.timing import Timing
 from gateway.session.token_life import SAFETY
 from tests.support.api import FakeApi
-from tests.support.asgi import Answer
+from tests.support.asgi import Answer, call
 from tests.support.browser import Browser
 from tests.support.clock import TurnableClock
 from tests.support.examples import examples
 from tests.support.faulty_store import Fault
 from tests.support.fleet import Fleet, Replica
 from tests.support.held_line import Mishap, Presented
+from tests.support.provider import sign
 from tests.support.redis_servers import RealServer, redis_server_binary, running
 from tests.support.session_truth import Known, Truth
 from tests.support.token_families import Reuse
@@ -50,6 +52,8 @@ from tests.support.world import SESSION
 PEOPLE = ("ada", "ada", "bob")  # by browser
 REPLICAS = 3
 PREFIX = "gw:"
+
+HAS_BACK_CHANNEL_LOGOUT = find_spec("gateway.session.provider_logout") is not None
 
 who = st.integers(0, len(PEOPLE) - 1)
 where = st.integers(0, REPLICAS - 1)
@@ -127,18 +131,17 @@ class Lifecycle(RuleBasedStateMachine):
             store=self.shared,
             address=address,
             timing=TIMING,
-            wrote=lambda lookup, record: self.truth.wrote(lookup, record),
             reached=self._reached,
         )
         self.clock, self.provider = self.fleet.clock, self.fleet.provider
         self.families = self.provider.families
         self.truth = Truth(self.fleet.ring, self.families, self.clock)
         self.truth.handles = self.fleet.drawn.handles
+        self.fleet.wrote = self.truth.wrote
         self.browsers = [self.fleet.browser() for _ in PEOPLE]
         self.by_sid: dict[str, int] = {}
         api = self.fleet.api
         api.look = self._look_at_a_token
-        self._told_to_all = True
 
     # -- people --------------------------------------------------------------------------------
 
@@ -165,7 +168,7 @@ class Lifecycle(RuleBasedStateMachine):
     def _calls(self, browser: int, places: Iterable[int], at_once: int = 1) -> None:
         """Call the API, or log in, without a cookie."""
 
-        async def call(tab: Browser) -> list[Answer]:
+        async def fetch(tab: Browser) -> list[Answer]:
             calls = (tab.fetch(f"/api/{browser}") for _ in range(at_once))
             return list(await asyncio.gather(*calls))
 
@@ -173,7 +176,7 @@ class Lifecycle(RuleBasedStateMachine):
             self.somebody_logs_in(browser, next(iter(places)))
             return
         for place in places:
-            self._starts("call", browser, place, call)
+            self._starts("call", browser, place, fetch)
         self._settles()
 
     @rule(browser=who, place=where)
@@ -205,6 +208,69 @@ class Lifecycle(RuleBasedStateMachine):
         for one in others:
             one.reasons.add("other_session")
         self._begins("end others", browser, place, end, others)
+
+    @rule(browser=who, place=where)
+    def an_operator_ends_one(self, browser: int, place: int) -> None:
+        known = self._session_of(browser)
+        if known is None:
+            return
+        sessions = self.fleet.members[place].gateway.refresher._sessions
+
+        async def end(_: Browser) -> list[Answer]:
+            try:
+                await sessions.end(known.lookup, known.facts, by="admin")
+            except Unavailable:
+                return [Answer(503, [])]
+            return [Answer(200, [])]
+
+        known.reasons.add("admin")
+        self._begins("admin", browser, place, end, [known])
+
+    @precondition(lambda _: HAS_BACK_CHANNEL_LOGOUT)
+    @rule(browser=who, place=where, by_sid=st.booleans())
+    def the_provider_logs_somebody_out(self, browser: int, place: int, by_sid: bool) -> None:
+        """By its session, or by the person; also of logins that are under way."""
+        sids = [sid for sid, whose in self.by_sid.items() if whose == browser]
+        if not sids:
+            return
+        about = {"sid": sids[-1]} if by_sid else {"sub": PEOPLE[browser]}
+        self.logins += 1
+        token = self._logout_token(about)
+        meant = (
+            [sids[-1]]
+            if by_sid
+            else [s for s, b in self.by_sid.items() if PEOPLE[b] == PEOPLE[browser]]
+        )
+        self.truth.ordered.update(meant)
+        ended = [one for one in self.truth.sessions.values() if one.family.sid in meant]
+        for one in ended:
+            one.reasons.add("backchannel_logout")
+        there = [one for one in ended if not one.facts.is_over(self.clock.now())]
+        gateway = self.fleet.members[place].gateway
+
+        async def order(_: Browser) -> list[Answer]:
+            headers = [
+                (b"host", b"app.example"),
+                (b"content-type", b"application/x-www-form-urlencoded"),
+            ]
+            body = f"logout_token={token}".encode()
+            target = b"/bff/backchannel-logout/main"
+            return [await call(gateway.public, "POST", target, headers, body)]
+
+        self._begins("logout token", browser, place, order, there)
+
+    def _logout_token(self, about: dict[str, str]) -> str:
+        now = int(self.clock.now())
+        claims = {
+            "iss": self.provider.issuer,
+            "aud": self.provider.client_id,
+            "iat": now,
+            "exp": now + 120,
+            "jti": f"logout-{self.logins}",
+            "events": {"http://schemas.openid.net/event/backchannel-logout": {}},
+            **about,
+        }
+        return sign(claims, header={"typ": "logout+jwt"})
 
     # -- time ----------------------------------------------------------------------------------
 
@@ -303,17 +369,24 @@ class Lifecycle(RuleBasedStateMachine):
                 known.lapsed = True
         self._end_leases(keys)
 
-    def _leases(self) -> list[tuple[str, bool]]:
-        """The locks that are held, and whether by somebody who will never give them back."""
-        living = set().union(*(member.lock.holders for member in self.fleet.members))
+    def _locks(self) -> list[str]:
         keys = self.server.command("KEYS", f"{PREFIX}g:*")
         assert isinstance(keys, list)
+        return sorted(key.decode() for key in keys)
+
+    def _leases(self) -> list[tuple[str, bool]]:
+        """The locks that are held, and whether by somebody who will never give them back."""
+        living = {owner for member in self.fleet.members for owner in member.lock.holders}
         held = []
-        for key in sorted(key.decode() for key in keys):
+        for key in self._locks():
             owner = self.server.command("HGET", key, "owner")
             if isinstance(owner, bytes):
                 held.append((key, owner.decode() not in living))
         return held
+
+    def _end_pauses(self) -> None:
+        for key in self._locks():
+            self.server.command("HSET", key, "after", "0")
 
     def _end_leases(self, keys: list[str]) -> None:
         for key in keys:
@@ -334,6 +407,29 @@ class Lifecycle(RuleBasedStateMachine):
             line.held.remove(one)
             one.release(lost=lost)
         self._settles()
+
+    @rule(
+        browser=who,
+        places=st.permutations(range(REPLICAS)),
+        operation=st.sampled_from(["begin", "read", "replace tokens", "replace tokens", "finish"]),
+        fault=st.sampled_from(Fault),
+        mishap=st.sampled_from([None, None, *Mishap]),
+    )
+    def a_refresh_meets_with_trouble(
+        self,
+        browser: int,
+        places: list[int],
+        operation: str,
+        fault: Fault,
+        mishap: Mishap | None,
+    ) -> None:
+        first = places[0]
+        self.clock.advance(301.0)
+        self.an_operation_will_fail(first, operation, fault)
+        if mishap is not None:
+            self.a_refresh_will_go_wrong(first, mishap)
+        self._calls(browser, [first])
+        self._calls(browser, places[1:2])
 
     @rule(place=where)
     def the_provider_is_down(self, place: int) -> None:
@@ -356,6 +452,7 @@ class Lifecycle(RuleBasedStateMachine):
         self._nothing_is_held_up()
         self._end_leases([key for key, is_dead in self._leases() if is_dead])
         self._finish()
+        self._end_pauses()
         self.clock.advance(75.0)
         self.troubled = False
         for browser in range(len(PEOPLE)):
@@ -383,31 +480,35 @@ class Lifecycle(RuleBasedStateMachine):
                 if not self.truth.had_to_end(known):
                     self._is_wrong("I5: a session ended, and nobody had ended it")
                 known.gone = True
+        self.truth.look_at_what_was_given_back()
 
     def _judge(self, one: UnderWay) -> None:
         answers = one.task.result()
         for answer in answers:
             type(self).counted[f"{one.what} {answer.status}"] += 1
-            if answer.status == 503:
-                if not self.troubled:
-                    said = answer.text[:200]
-                    self._is_wrong(f"I5: {one.what} was answered 503 in good weather: {said}")
-                if any(SESSION in line for line in answer.all("set-cookie")):
-                    self._is_wrong("I5: a 503 touched the cookie")
-            elif answer.status == 401:
-                self._judge_401(one)
-            elif answer.status != 200:
-                self._is_wrong(f"{one.what} was answered {answer.status}: {answer.text[:200]}")
-            elif one.what == "call" and (one.session is None or one.was_over):
-                self._is_wrong("I1: a session was served after its end")
+            self._judge_answer(one, answer)
+        first = answers[0].status
         if one.what == "login":
-            if answers[0].status != 200 and not self.troubled:
+            ordered = any(self.by_sid[sid] == one.browser for sid in self.truth.ordered)
+            if first != 200 and not (self.troubled or ordered):
                 self._is_wrong("I5: a login ended without a session in good weather")
             self._left_over(one)
-        if answers[0].status == 200:
-            for ended in one.others:
-                if not ended.gone:
-                    self._is_wrong(f"I1: {one.what} was answered, and a session is still there")
+        if first == 200 and not all(ended.gone for ended in one.others):
+            self._is_wrong(f"I1: {one.what} was answered, and a session is still there")
+
+    def _judge_answer(self, one: UnderWay, answer: Answer) -> None:
+        if answer.status == 503:
+            if not self.troubled:
+                said = answer.text[:200]
+                self._is_wrong(f"I5: {one.what} was answered 503 in good weather: {said}")
+            if any(SESSION in line for line in answer.all("set-cookie")):
+                self._is_wrong("I5: a 503 touched the cookie")
+        elif answer.status == 401:
+            self._judge_401(one)
+        elif answer.status != 200:
+            self._is_wrong(f"{one.what} was answered {answer.status}: {answer.text[:200]}")
+        elif one.what == "call" and (one.session is None or one.was_over):
+            self._is_wrong("I1: a session was served after its end")
 
     def _judge_401(self, one: UnderWay) -> None:
         known = one.session

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from gateway.adapters.redis_lock import RedisLock
-from gateway.ports import Doubt, LookupId, Turn
+from gateway.ports import Doubt, LookupId, Mine, Turn
 from tests.support.faulty_store import Way
 
 Result = TypeVar("Result")
@@ -21,9 +21,12 @@ class FaultyLock:
 
     async def begin(self, lookup: LookupId, owner: str, *, lease: float, keep: float) -> Turn:
         self.holders.add(owner)
-        return await self._carry(
+        turn = await self._carry(
             "begin", lambda lock: lock.begin(lookup, owner, lease=lease, keep=keep)
         )
+        if isinstance(turn, Mine):
+            self._way.granting.add(lookup)
+        return turn
 
     async def renew(self, lookup: LookupId, owner: str, *, lease: float, keep: float) -> bool:
         return await self._carry(
@@ -32,6 +35,7 @@ class FaultyLock:
 
     async def finish(self, lookup: LookupId, owner: str, *, doubt: Doubt, pause: float) -> None:
         self.holders.discard(owner)
+        self._way.granting.discard(lookup)
         await self._carry(
             "finish", lambda lock: lock.finish(lookup, owner, doubt=doubt, pause=pause)
         )

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gateway.adapters.redis_store import RedisStore
 from gateway.errors import Code, Unavailable
@@ -33,7 +33,8 @@ class Fault(StrEnum):
 class Way:
     """One process's way to the store.
 
-    `armed` says what becomes of the next operation of that name. A process that is `dead` neither
+    `armed` says what becomes of the next operation of that name; a write while this process has the
+    lock on the session's grants is called `replace tokens`. A process that is `dead` neither
     asks nor is answered any more; to one that is `deaf` no change is told.
     """
 
@@ -43,6 +44,7 @@ class Way:
     dead: bool = False
     running: int = 0  # operations the server has been asked for and has not answered
     gates: list[asyncio.Event] = field(default_factory=list)
+    granting: set[LookupId] = field(default_factory=set)  # sessions this process has the lock of
     late: list[Callable[[], Awaitable[object]]] = field(default_factory=list)
     faults: int = 0  # how many operations have failed here
 
@@ -171,7 +173,8 @@ class FaultyStore:
             replaced = await store.replace(lookup, record, expected=expected, ttl=ttl)
             return self._noted(lookup, record, done=replaced)
 
-        return await self._carry("replace", write)
+        name = "replace tokens" if lookup in self.way.granting else "replace"
+        return await self._carry(name, write)
 
     async def end(self, lookup: LookupId, indexes: Sequence[IndexName]) -> bool:
         return await self._carry("end", lambda store: store.end(lookup, indexes))
@@ -181,6 +184,14 @@ class FaultyStore:
 
     async def claim(self, name: str, *, ttl: float) -> bool:
         return await self._carry("claim", lambda store: store.claim(name, ttl=ttl))
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        """Whatever else the port has meanwhile goes the same way."""
+
+        def operation(*given: Any, **named: Any) -> Awaitable[Any]:
+            return self._carry(name, lambda store: getattr(store, name)(*given, **named))
+
+        return operation
 
     def watch(self, changes: Changes) -> None:
         self._changes = changes

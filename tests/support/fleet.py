@@ -5,18 +5,16 @@ may still take effect. Another one takes its place.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway import app
-from gateway.adapters.audit_log import StructlogAudit
-from gateway.adapters.jose import JoserfcJose
 from gateway.adapters.redis_client import StoreSettings
 from gateway.adapters.redis_lock import RedisLock
 from gateway.adapters.redis_store import RedisStore
 from gateway.oidc.back_channel import BackChannelRequest
 from gateway.ports import LookupId, StoredRecord
-from gateway.secret import SessionHandle
+from gateway.secret import SessionHandle, StoreUrl
 from gateway.session.sealing import KeyRing
 from gateway.settings import Settings
 from tests.support.browser import Browser
@@ -71,34 +69,36 @@ def _nothing(*_: object) -> None:
 class Fleet(World):
     """`store` is a client of the real one, and stays; each replica gets a client of its own."""
 
-    address: StoreSettings | None = None
+    address: StoreSettings = field(
+        default_factory=lambda: StoreSettings(StoreUrl("redis://127.0.0.1"))
+    )
     wrote: Callable[[LookupId, StoredRecord], None] = _nothing
     reached: Callable[[BackChannelRequest, Presented | None], None] = _nothing
     members: list[Replica] = field(default_factory=list)
+    made: tuple[FaultyStore, FaultyLock, Line] = field(init=False)  # for the newest replica
 
     def __post_init__(self) -> None:
         self.drawn = Drawn("fleet")
         super().__post_init__()
 
     def replica(self, settings: Settings | None = None, store: Any = None) -> app.Gateway:
-        assert self.address is not None
-        own = RedisStore(self.address)
-        faulty = FaultyStore(Way(), own, self.store, self.wrote)
-        lock = FaultyLock(faulty.way, RedisLock(own.client), RedisLock(self.store.client))
-        line = Line(Providers(*self.providers.values()), self.reached)
-        parts = app.Parts(
-            store=faulty,
-            grants=lock,
-            back_channel=line,
-            upstream=self.api,
-            jose=JoserfcJose(),
-            clock=self.clock,
-            entropy=self.drawn,
-            audit=StructlogAudit(self.ring.audit_key, self.audit_text),
-        )
-        gateway = app.compose(settings or self.settings, parts, timing=self.timing)
-        self.members.append(Replica(gateway, faulty, lock, line))
+        gateway = super().replica(settings, store or RedisStore(self.address))
+        store, lock, line = self.made
+        self.members.append(Replica(gateway, store, lock, line))
         return gateway
+
+    def parts(self, store: Any) -> app.Parts:
+        way = Way()
+        faulty = FaultyStore(way, store, self.store, self._noted)
+        lock = FaultyLock(way, RedisLock(store.client), RedisLock(self.store.client))
+        line = Line(Providers(*self.providers.values()), self.reached)
+        self.made = faulty, lock, line
+        port: Any = faulty
+        real = super().parts(store)
+        return replace(real, store=port, grants=lock, back_channel=line, entropy=self.drawn)
+
+    def _noted(self, lookup: LookupId, record: StoredRecord) -> None:
+        self.wrote(lookup, record)
 
     def tab(self, browser: Browser, at: Replica) -> Browser:
         """The same browser, all of whose requests go to this replica."""

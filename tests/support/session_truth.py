@@ -14,7 +14,6 @@ from gateway.session.sealing import KeyRing
 from tests.support.held_line import Outcome, Presented
 from tests.support.token_families import Attempt, Families
 
-
 _NEARLY_OVER = 60.0  # seconds of a deadline, which the store measures by its own clock
 _PARALLEL = 5.0  # seconds between two logins that spare each other
 
@@ -53,6 +52,8 @@ class Truth:
         self.sessions: dict[LookupId, Known] = {}
         self.durable_access: set[str] = set()
         self.presented: list[Presented] = []
+        self.given_back: list[Known] = []
+        self.ordered: set[str] = set()  # the sids a provider has logged out
         self.wrong: list[str] = []
 
     def opened(self, lookup: LookupId, record: StoredRecord) -> tuple[Facts, Tokens]:
@@ -83,6 +84,8 @@ class Truth:
         if not known.refresh_tokens or known.durable != refresh:
             if refresh in known.refresh_tokens:
                 self.wrong.append("I4: the record went back to a former refresh token")
+            elif known.refresh_tokens and self._families.parents[refresh] != known.durable:
+                self.wrong.append("I4: tokens were written over others than had been spent")
             known.refresh_tokens.append(refresh)
 
     def _created(self, lookup: LookupId, facts: Facts, family: Attempt) -> Known:
@@ -91,6 +94,8 @@ class Truth:
             other.reasons.add("new_login")
             if abs(other.facts.created_at - facts.created_at) <= _PARALLEL:
                 known.reasons.add("new_login")  # one of the two will be left over
+        if family.sid in self.ordered:
+            known.reasons.add("backchannel_logout")  # it overtook the login
         self.sessions[lookup] = known
         return known
 
@@ -118,10 +123,16 @@ class Truth:
         self.presented.append(presented)
 
     def revoke(self, token: str) -> None:
-        """A token is given back: only when its session is over."""
+        """A token is given back."""
         known = self.owner(token)
-        if known is not None and not known.gone and not known.reasons:
+        if known is not None and not known.facts.is_over(self._clock.now()):
+            self.given_back.append(known)
+
+    def look_at_what_was_given_back(self) -> None:
+        """Only of sessions that are over, as is known by now."""
+        if not all(known.gone or known.reasons for known in self.given_back):
             self.wrong.append("I6: the tokens of a living session were revoked")
+        self.given_back.clear()
 
     def had_to_end(self, known: Known) -> bool:
         """Whether the session may be over: somebody ended it, or its provider said so."""

@@ -44,26 +44,33 @@ class Families:
     valid: dict[str, Attempt] = field(default_factory=dict)
     spent: Counter[str] = field(default_factory=Counter)
     access: dict[str, tuple[Attempt, float]] = field(default_factory=dict)  # and when it runs out
+    parents: dict[str, str] = field(default_factory=dict)  # what a refresh token was granted for
+    _spending: str | None = None
     _replaced: dict[str, tuple[Attempt, float]] = field(default_factory=dict)  # and when
 
     def issue(self, attempt: Attempt, access: str, refresh: str, lifetime: float) -> None:
         """Remember what was handed out."""
         self.valid[refresh] = attempt
+        if self._spending is not None:
+            self.parents[refresh], self._spending = self._spending, None
         self.access[access] = attempt, self.clock.now() + lifetime
 
     def spend(self, token: str, *, rotate: bool) -> Attempt | None:
         """Return whose token it is; None where the answer is invalid_grant."""
         self.spent[token] += 1
+        self._spending = None
         now = self.clock.now()
         if token in self.valid:
             attempt = self.valid.pop(token) if rotate else self.valid[token]
             if rotate:
                 self._replaced[token] = attempt, now
+            self._spending = token
             return attempt
         if self.reuse is Reuse.NONE or token not in self._replaced:
             return None
         attempt, at = self._replaced[token]
         if self.reuse is Reuse.GRACE and now - at <= self.grace and not attempt.revoked:
+            self._spending = token
             return attempt
         self.revoke(attempt)
         return None

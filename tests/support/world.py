@@ -136,7 +136,11 @@ class World:
         if store is None:
             store = self.store.another() if self.stores else self.store
         self.stores.append(store)
-        parts = app.Parts(
+        return app.compose(settings or self.settings, self.parts(store), timing=self.timing)
+
+    def parts(self, store: Any) -> app.Parts:
+        """What a process is put together from, over this client of the store."""
+        return app.Parts(
             store=store,
             grants=_lock_of(store),
             back_channel=Providers(*self.providers.values()),
@@ -146,7 +150,6 @@ class World:
             entropy=self.entropy,
             audit=StructlogAudit(self.ring.audit_key, self.audit_text),
         )
-        return app.compose(settings or self.settings, parts, timing=self.timing)
 
     def browser(self, gateway: app.Gateway | None = None, peer: str = "203.0.113.7") -> Browser:
         """A fresh browser that reaches the gateway and every provider."""
