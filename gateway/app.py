@@ -36,23 +36,28 @@ from gateway.ports import (
     SessionStore,
     Upstream,
 )
+from gateway.session.administration import Administration
+from gateway.session.leftovers import Leftovers
 from gateway.session.live import LiveChannels
 from gateway.session.login import Login
 from gateway.session.logout import Logout
 from gateway.session.manager import Sessions
 from gateway.session.provider import Provider
+from gateway.session.provider_logout import ProviderLogout
 from gateway.session.refresh import Refresher
 from gateway.session.sealing import KeyRing
 from gateway.session.timing import Timing
 from gateway.settings import Settings
 from gateway.web.account import Account
 from gateway.web.admin import Admin, readiness
+from gateway.web.administration import Access, AdminDesk, CarryOut, Orders
 from gateway.web.endpoints import Endpoints
 from gateway.web.event_stream import EventStreams
 from gateway.web.incidents import Incidents
 from gateway.web.open_channels import OpenChannels
 from gateway.web.passing_on import PassingOn
 from gateway.web.pipeline import Pipeline
+from gateway.web.provider_logout import ProviderCalls
 from gateway.web.relay import Relay
 from gateway.web.request_ids import RequestIds
 from gateway.web.signing_in import SigningIn
@@ -85,6 +90,7 @@ class Gateway:
     admin: ASGIApp
     refresher: Refresher
     logout: Logout
+    leftovers: Leftovers
     providers: Mapping[str, Provider]
     audit: AuditLog
     endpoints: Endpoints
@@ -92,6 +98,7 @@ class Gateway:
     channels: OpenChannels
     ping: Callable[[], Awaitable[None]]
     exposition: Callable[[], bytes]
+    carry_out: CarryOut
 
     def refused(self, code: Code, peer: str) -> None:
         """Record what the server refused before it was a request."""
@@ -106,6 +113,7 @@ class Gateway:
         await self.live.aclose()
         await self.refresher.aclose()
         await self.logout.aclose()
+        await self.leftovers.aclose()
 
 
 def compose(
@@ -140,10 +148,12 @@ def compose(
         providers, sessions, parts.grants, logout.give_back, audit, parts.entropy, timing
     )
     metrics.tell_of_refreshes(refresher.circuits, refresher.unwritten)
-    account = Account(site, sessions, refresher, logout)
-    login = Login(providers, sessions, settings.login, audit)
+    leftovers = Leftovers(sessions, logout.give_back)
+    account = Account(site, sessions, refresher, logout, leftovers)
+    login = Login(providers, sessions, logout.give_back, settings.login, audit)
     live = LiveChannels(sessions, refresher)
-    endpoints = Endpoints(SigningIn(site, routes, login, sessions), account)
+    calls = ProviderCalls(site, ProviderLogout(providers, sessions), parts.clock)
+    endpoints = Endpoints(SigningIn(site, routes, login, sessions), account, calls)
     pipeline = Pipeline(
         site=site,
         routes=routes,
@@ -160,6 +170,8 @@ def compose(
         incidents=Incidents(parts.clock, metrics.outage),
         fresh_id=RequestIds(parts.entropy),
     )
+    orders = Orders(Administration(sessions, audit), parts.clock, audit)
+    access = access_of(settings)
     if announce:
         audit.record(loaded(settings))
 
@@ -178,10 +190,12 @@ def compose(
             exposition,
             CONTENT_TYPE,
             __version__,
+            AdminDesk(lambda: access, orders.carry_out, lambda: audit),
             loopback_only=settings.admin.is_loopback,
         ),
         refresher=refresher,
         logout=logout,
+        leftovers=leftovers,
         providers=providers,
         audit=audit,
         endpoints=endpoints,
@@ -189,7 +203,13 @@ def compose(
         channels=channels,
         ping=parts.store.ping,
         exposition=metrics.text,
+        carry_out=orders.carry_out,
     )
+
+
+def access_of(settings: Settings) -> Access:
+    """Return who may administrate."""
+    return Access(settings.admin.token, settings.admin.is_loopback)
 
 
 def _site(settings: Settings) -> Site:

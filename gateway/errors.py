@@ -60,6 +60,7 @@ class Code(StrEnum):
     LOGIN_PARAMETER = "login.parameter"
     LOGIN_RETURN_TO = "login.return_to"
     LOGIN_PROVIDER_UNKNOWN = "login.provider_unknown"
+    LOGIN_OVERTAKEN = "login.overtaken"
     # the provider's answer through the browser
     CALLBACK_MALFORMED = "callback.malformed"
     CALLBACK_ISSUER = "callback.issuer"
@@ -83,6 +84,19 @@ class Code(StrEnum):
     ID_TOKEN_AUTH_TIME = "id_token.auth_time"
     ID_TOKEN_HASH = "id_token.at_hash"
     USERINFO_INVALID = "userinfo.invalid"
+    # administration, on the admin listener
+    ADMIN_FROM_PAGE = "admin.from_page"
+    ADMIN_TOKEN = "admin.token"
+    ADMIN_NOT_CONFIGURED = "admin.not_configured"
+    ADMIN_SELECTOR = "admin.selector"
+    ADMIN_NO_WORKER = "admin.no_worker"
+    # the provider's logout token (OpenID Connect Back-Channel Logout)
+    LOGOUT_TOKEN_MISSING = "logout_token.missing"
+    LOGOUT_TOKEN_MALFORMED = "logout_token.malformed"
+    LOGOUT_TOKEN_SIGNATURE = "logout_token.signature"
+    LOGOUT_TOKEN_CLAIMS = "logout_token.claims"
+    LOGOUT_TOKEN_REPLAYED = "logout_token.replayed"
+    LOGOUT_TOO_MANY = "logout_token.too_many"
     # what we depend on
     PROVIDER_METADATA = "provider.metadata"
     PROVIDER_UNAVAILABLE = "provider.unavailable"

@@ -86,6 +86,11 @@ class UserInfoToken(Secret[str]):
 
 
 @final
+class LogoutToken(Secret[str]):
+    """A provider's order to end sessions (OpenID Connect Back-Channel Logout section 2.4)."""
+
+
+@final
 class AuthorizationCodeValue(Secret[str]):
     """The `code` of an authorization response (RFC 6749 section 4.1.2)."""
 
@@ -128,6 +133,11 @@ class LoginBinding(Secret[str]):
 @final
 class StoreUrl(Secret[str]):
     """A store address; it may carry a user name and a password."""
+
+
+@final
+class AdminToken(Secret[str]):
+    """What an operator shows at the admin listener (RFC 6750 section 2.1)."""
 
 
 @final

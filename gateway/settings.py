@@ -14,7 +14,7 @@ from gateway.edge.forwarded import ForwardedPolicy
 from gateway.edge.host import PublicOrigin, is_loopback
 from gateway.edge.routes import Route
 from gateway.oidc.client import Client
-from gateway.secret import StoreUrl
+from gateway.secret import AdminToken, StoreUrl
 from gateway.session.login import LoginPolicy
 from gateway.session.model import SessionPolicy
 from gateway.session.sealing import RingKey
@@ -41,10 +41,14 @@ class Listen:
 
 @dataclass(frozen=True, slots=True)
 class AdminListen:
-    """The operators' listener: health, metrics, administration."""
+    """The operators' listener: health, metrics, administration.
+
+    Whoever administrates has to show the `token`; without one only this machine may.
+    """
 
     host: str
     port: int
+    token: AdminToken | None = None
 
     @property
     def is_loopback(self) -> bool:

@@ -3,6 +3,8 @@
     {prefix}s:{lookup}   string      8 octets of generation (big-endian), then the sealed session
     {prefix}i:{name}     sorted set  lookup ids, scored by when the entry runs out (epoch ms)
     {prefix}c:{name}     string      a claim
+    {prefix}x:{lookup}   string      an ended session, for its refresh token; as under s:
+    {prefix}t:{name}     string      the mark of a logout; see `redis_marks`
     {prefix}g:{lookup}   hash        the lock on a session's grants; see `redis_lock`
     {prefix}w:{name}:{n} string      a write of a worker that watches; see `redis_tracking`
 
@@ -14,6 +16,10 @@ A server or ACL must allow: MGET SET DEL ZADD ZREM ZRANGE ZRANGEBYSCORE ZREMRANG
 GETRANGE HMGET HSET HDEL PEXPIRE PEXPIREAT TIME EVAL EVALSHA PING (and AUTH, SELECT). The gateway
 uses nothing else but
 
+    SCAN
+
+when an operator ends all sessions, or all of one provider (without it: 503), and
+
     CLIENT|ID CLIENT|TRACKING SUBSCRIBE, and the channel __redis__:invalidate
 
 which it does without where they are not allowed: then every request reads its session.
@@ -21,6 +27,7 @@ which it does without where they are not allowed: then every request reads its s
 
 import hashlib
 import math
+import re
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,6 +40,8 @@ INVALIDATIONS = b"__redis__:invalidate"
 """The channel on which a server announces changed keys to a connection that speaks RESP2."""
 
 _PROOF_LIVES = 2.0  # seconds; nobody reads it, its being written is all
+
+_PARTS_OF_A_PAGE = 2  # where to go on, and the keys
 
 _GENERATION = struct.Struct(">Q")
 
@@ -78,6 +87,15 @@ redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1
 """)
 
+# Whether something was there, and what: of another type, it is gone all the same (F7).
+TAKE = script("""
+local value = ''
+if redis.call('TYPE', KEYS[1])['ok'] == 'string' then
+  value = redis.call('GETRANGE', KEYS[1], 0, -1)
+end
+return {redis.call('DEL', KEYS[1]), value}
+""")
+
 NOW = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -112,7 +130,7 @@ class Layout:
 
     def read(self, lookups: Sequence[LookupId]) -> Step:
         """MGET even for one: a key of another type reads as absent, and the reply has a shape."""
-        return Step(("MGET", *map(self._session, lookups)), _values(len(lookups)))
+        return Step(("MGET", *map(self._session, lookups)), values(len(lookups)))
 
     def create(self, lookup: LookupId, record: StoredRecord, ttl: float) -> Step:
         """Store the record if nothing is there."""
@@ -123,25 +141,50 @@ class Layout:
         """Arguments of `REPLACE`."""
         generation = _GENERATION.pack(expected)
         words = (1, self._session(lookup), generation, pack(record), milliseconds(ttl))
-        return Step(words, _is_flag)
+        return Step(words, is_flag)
 
     def enter(self, index: IndexName, lookup: LookupId, ttl: float) -> Step:
         """Arguments of `ENTER`."""
-        return Step((1, self._index(index), lookup, milliseconds(ttl)), _is_flag)
+        return Step((1, self._index(index), lookup, milliseconds(ttl)), is_flag)
 
     def members(self, index: IndexName) -> Step:
         """Arguments of `MEMBERS`."""
         return Step((1, self._index(index)), _is_names)
 
+    def scan(self, cursor: bytes, count: int) -> Step:
+        """Name keys of sessions from there on, about so many looked at."""
+        pattern = re.sub(r"([*?\[\]\\^-])", r"\\\1", self._session(""))
+        return Step(("SCAN", cursor, "MATCH", f"{pattern}*", "COUNT", count), _is_page)
+
     def end(self, lookup: LookupId, indexes: Sequence[IndexName]) -> list[Step]:
         """Delete the record first, which is what ends a session, then its index entries."""
-        entries = [Step(("ZREM", self._index(name), lookup), _is_flag) for name in indexes]
-        return [Step(("DEL", self._session(lookup)), _is_flag), *entries]
+        delete = Step(("DEL", self._session(lookup)), is_flag)
+        return [delete, *self.leave(lookup, indexes)]
+
+    def take_live(self, lookup: LookupId) -> Step:
+        """Arguments of `TAKE`, for a session."""
+        return Step((1, self._session(lookup)), _is_taken)
+
+    def take_kept(self, lookup: LookupId) -> Step:
+        """Arguments of `TAKE`, for what was kept of an ended one."""
+        return Step((1, self._kept(lookup)), _is_taken)
+
+    def leave(self, lookup: LookupId, indexes: Sequence[IndexName]) -> list[Step]:
+        """Delete index entries."""
+        return [Step(("ZREM", self._index(name), lookup), is_flag) for name in indexes]
+
+    def keep(self, lookup: LookupId, value: bytes, ttl: float) -> Step:
+        """Keep what `TAKE` took."""
+        return Step(("SET", self._kept(lookup), value, "PX", milliseconds(ttl)), _is_ok)
 
     def claim(self, name: str, ttl: float) -> Step:
         """Take a name nobody has taken."""
         words = ("SET", f"{self.prefix}c:{name}", "1", "NX", "PX", milliseconds(ttl))
         return Step(words, _is_ok_or_nil)
+
+    def claims(self, name: str) -> Step:
+        """Look whether a name is taken."""
+        return Step(("MGET", f"{self.prefix}c:{name}"), values(1))
 
     def ping(self) -> Step:
         """Ask for a sign of life."""
@@ -184,6 +227,9 @@ class Layout:
     def _session(self, lookup: str) -> str:
         return f"{self.prefix}s:{lookup}"
 
+    def _kept(self, lookup: str) -> str:
+        return f"{self.prefix}x:{lookup}"
+
     def _proof(self, watcher: str, number: int | str) -> str:
         return f"{self.prefix}w:{watcher}:{number}"
 
@@ -213,7 +259,9 @@ def _after(prefix: bytes, key: bytes) -> bytes | None:
     return key[len(prefix) :] if key.startswith(prefix) else None
 
 
-def _values(count: int) -> Callable[[object], bool]:
+def values(count: int) -> Callable[[object], bool]:
+    """Return what a reply with so many values, each octets or absent, fits."""
+
     def fits(reply: object) -> bool:
         return (
             isinstance(reply, list)
@@ -226,6 +274,19 @@ def _values(count: int) -> Callable[[object], bool]:
 
 def _is_names(reply: object) -> bool:
     return isinstance(reply, list) and all(isinstance(name, bytes) for name in reply)
+
+
+def _is_page(reply: object) -> bool:
+    if not isinstance(reply, list) or len(reply) != _PARTS_OF_A_PAGE:
+        return False
+    return isinstance(reply[0], bytes) and reply[0].isdigit() and _is_names(reply[1])
+
+
+def _is_taken(reply: object) -> bool:
+    match reply:
+        case [int(deleted), bytes()]:
+            return deleted in (0, 1)
+    return False
 
 
 def _is_ok_or_nil(reply: object) -> bool:
@@ -244,7 +305,8 @@ def _is_subscribed(reply: object) -> bool:
     return reply == [b"subscribe", INVALIDATIONS, 1]
 
 
-def _is_flag(reply: object) -> bool:
+def is_flag(reply: object) -> bool:
+    """Whether the reply is 0 or 1."""
     return type(reply) is int and reply in (0, 1)
 
 

@@ -45,7 +45,7 @@ def build_settings(
     references = References(directory, environ, report)
     origin = build_origin(basics, report)
     listen = build_listen(sections.listen, report)
-    admin = build_admin(sections.admin, listen, report)
+    admin = build_admin(sections.admin, listen, references, report)
     clients = build_clients(sections.providers, origin, references, report)
     surroundings = Surroundings(
         own=own_places(origin, listen, admin),

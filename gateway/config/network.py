@@ -1,18 +1,26 @@
 """Where the gateway is: its origin, its listeners, the proxies before it, and what is itself."""
 
+import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from socket import gethostname
 
 from gateway.config.document import Basics
 from gateway.config.findings import Path, Report
+from gateway.config.references import References
 from gateway.config.sections import AdminSection, ListenSection
 from gateway.edge.forwarded import ForwardedPolicy
 from gateway.edge.host import PublicOrigin, is_loopback, parse_public_origin
+from gateway.secret import AdminToken
 from gateway.settings import AdminListen, Listen
 
 # The largest networks a proxy may stand in: 10.0.0.0/8, and fc00::/7 for unique local addresses.
 _WIDEST = {4: 8, 6: 7}
+
+# As many as nobody guesses; it is sent as it stands, in a field (RFC 9110 section 5.5).
+_SHORTEST_TOKEN = 32
+_TOKEN = re.compile(rf"[!-~]{{{_SHORTEST_TOKEN},}}")
+_ADMIN_TOKEN: Path = ("admin", "token")
 
 STAND_IN = PublicOrigin("https", "app.invalid", 443)
 """The origin to go on with when the configured one is unusable (RFC 6761 section 6.4)."""
@@ -48,7 +56,9 @@ def build_listen(section: ListenSection, report: Report) -> Listen:
     )
 
 
-def build_admin(section: AdminSection, listen: Listen, report: Report) -> AdminListen:
+def build_admin(
+    section: AdminSection, listen: Listen, references: References, report: Report
+) -> AdminListen:
     """Return the operators' listener."""
     path: Path = ("admin", "host")
     _check_address(section.host, path, report)
@@ -57,10 +67,17 @@ def build_admin(section: AdminSection, listen: Listen, report: Report) -> AdminL
     if not is_loopback(section.host):
         report.warn(
             path,
-            "is not a loopback address, and this listener asks nobody for a password; make sure "
-            "that only operators can reach it",
+            "is not a loopback address, and health and metrics ask nobody for a password; make "
+            "sure that only operators can reach it",
         )
-    return AdminListen(section.host, section.port)
+    token = references.text(section.token, _ADMIN_TOKEN)
+    if token is not None and not _TOKEN.fullmatch(token):
+        report.error(
+            _ADMIN_TOKEN,
+            f"has to be at least {_SHORTEST_TOKEN} visible ASCII characters without a space, such "
+            "as those of `openssl rand -hex 32`",
+        )
+    return AdminListen(section.host, section.port, AdminToken(token) if token is not None else None)
 
 
 def build_forwarded(basics: Basics, report: Report) -> ForwardedPolicy:

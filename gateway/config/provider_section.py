@@ -162,3 +162,14 @@ class ProviderSection(Section):
         default=300.0,
         description="How long an access token is believed to live when the provider does not say.",
     )
+    require_logout_typ: bool = Field(
+        default=False,
+        description="Accept only logout tokens whose `typ` is `logout+jwt`. Without it a token "
+        "without `typ`, or with `JWT`, passes too, if its claims are those of a logout token.",
+    )
+    frontchannel_logout: bool = Field(
+        default=False,
+        description="Whether the provider's logout page may end sessions by loading "
+        "`/bff/frontchannel-logout/NAME` in a frame. Nothing proves who loads it: back-channel "
+        "logout is better, and always on.",
+    )

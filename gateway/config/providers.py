@@ -30,6 +30,8 @@ _OIDC_ONLY = (
     "leeway",
     "fetch_userinfo",
     "send_id_token_hint",
+    "require_logout_typ",
+    "frontchannel_logout",
 )
 _OAUTH2_ONLY = ("endpoints", "subject_claim")
 
@@ -117,6 +119,8 @@ def _client(
             post_logout_redirect_uri=_after_logout(section, origin, path, report),
             send_id_token_hint=section.send_id_token_hint,
             default_token_lifetime=section.default_token_lifetime,
+            require_logout_typ=section.require_logout_typ,
+            frontchannel_logout=section.frontchannel_logout,
         )
     except Misconfigured as wrong:
         # The client's own rules, which hold for every way of making one.

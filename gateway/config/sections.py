@@ -69,14 +69,20 @@ class ListenSection(Section):
 
 
 class AdminSection(Section):
-    """The operators' listener: `/livez`, `/readyz`, `/metrics`."""
+    """The operators' listener: `/livez`, `/readyz`, `/metrics`, `/admin/…`."""
 
     host: Line = Field(
         default="127.0.0.1",
-        description="Its address. It asks nobody for a password: keep it off public networks.",
+        description="Its address. Health and metrics ask nobody for a password: keep it off public "
+        "networks.",
     )
     port: Port = Field(
         default=9090, description="Its port; another one than the public listener's."
+    )
+    token: Annotated[SecretReference | None, BySecretReference()] = Field(
+        default=None,
+        description="What whoever administrates sessions has to send as `Authorization: Bearer`, "
+        "by reference. Without it they are administrated from this machine only.",
     )
 
 

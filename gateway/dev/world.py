@@ -16,6 +16,7 @@ from gateway.dev import places
 from gateway.dev.accounts import TEST_ACCOUNTS, DevClient, DevProviderSettings
 from gateway.dev.identity_provider import KEPT_VERSION, DevProvider, create_identity_provider
 from gateway.dev.kept_folder import KeptFolder, made_once
+from gateway.dev.logout_delivery import deliver
 from gateway.dev.sample_api import create_sample_api
 from gateway.secret import ClientSecret
 from gateway.server import Listener, bind
@@ -121,6 +122,7 @@ def prepare(
         client_secret=ClientSecret(secret),
         redirect_uris=(f"{ports.origin}/bff/callback/dev",),
         post_logout_redirect_uris=(f"{ports.origin}/bff/logged-out",),
+        backchannel_logout_uri=f"{ports.origin}/bff/backchannel-logout/dev",
         scopes=_SCOPES,
     )
     settings = DevProviderSettings(
@@ -130,7 +132,7 @@ def prepare(
         api_audience=_AUDIENCE,
         access_token_lifetime=token_lifetime,
     )
-    provider = create_identity_provider(settings, kept=kept)
+    provider = create_identity_provider(settings, post_logout_token=deliver, kept=kept)
     return Prepared(config_file, ports, provider, app, api, kept)
 
 

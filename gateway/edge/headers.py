@@ -225,6 +225,20 @@ _STRICT_TRANSPORT: Field = (b"strict-transport-security", b"max-age=%d" % _TWO_Y
 _SECURE_PAGE: Fields = (*_PAGE, _STRICT_TRANSPORT)
 
 
+def framed_page_fields(secure: bool, framer: str) -> Fields:  # noqa: FBT001 - as `page_fields`
+    """Return the fields of a page that one other origin may frame, and nobody else (J18).
+
+    `framer` is that origin. What else protects a page stays. X-Frame-Options knows no origin but
+    our own, so it is left out; browsers that know frame-ancestors would not look at it anyway.
+    """
+    policy = _PAGE_POLICY.removesuffix(b"'none'") + framer.encode("ascii")
+    fields = [line for line in page_fields(secure) if line[0] != b"x-frame-options"]
+    return tuple(
+        (name, policy) if name == b"content-security-policy" else (name, value)
+        for name, value in fields
+    )
+
+
 def page_fields(secure: bool) -> Fields:  # noqa: FBT001 - a fact about the origin, not a mode
     """Return the fields of every answer the gateway makes itself: pages, problems, redirects.
 

@@ -76,7 +76,8 @@ class Client:
     it names the provider in sessions and is what an `iss` answer parameter is compared with.
     `subject_claim` is the member of a plain provider's user document that identifies the person.
     `acr_values` are asked for when a login names none. `default_token_lifetime` counts when the
-    provider does not say how long an access token lives (H6).
+    provider does not say how long an access token lives (H6). `require_logout_typ` refuses logout
+    tokens that do not call themselves one (J10); `frontchannel_logout` listens to logout frames.
 
     Raises `Misconfigured`, all findings at once.
     """
@@ -104,6 +105,8 @@ class Client:
     post_logout_redirect_uri: str | None = None
     send_id_token_hint: bool = True
     default_token_lifetime: float = 300.0
+    require_logout_typ: bool = False
+    frontchannel_logout: bool = False
 
     def __post_init__(self) -> None:
         findings = (
@@ -114,6 +117,11 @@ class Client:
         )
         if findings:
             raise Misconfigured([f"providers.{self.provider}.{finding}" for finding in findings])
+
+    @property
+    def is_offline(self) -> bool:
+        """Whether refresh tokens are meant to outlive the provider's session (Core section 11)."""
+        return "offline_access" in self.scopes
 
     def _about_credentials(self) -> list[str]:
         if self.auth is not ClientAuth.PRIVATE_KEY_JWT:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from gateway.errors import Code, Refused
 from gateway.oidc.attempt import LoginAttempt
+from gateway.oidc.audience import audience_fault
 from gateway.oidc.claims import MAX_SUBJECT, plain_subject
 from gateway.oidc.client import Client
 from gateway.oidc.json_object import number
@@ -21,7 +22,7 @@ from gateway.secret import AccessToken, Nonce
 OLDEST = 600.0
 """Seconds: we ask for the token ourselves, so one issued longer ago is somebody else's (G9)."""
 
-_LONGEST_SID = 255
+MAX_SID = 255
 _CLOCK_ROUNDING = 1.0  # seconds; providers round auth_time now up, now down
 _HASHES = {"256": hashlib.sha256, "384": hashlib.sha384, "512": hashlib.sha512}
 
@@ -39,6 +40,11 @@ class Identity:
     acr: str | None
     auth_time: float | None
     claims: Mapping[str, object] = field(repr=False)
+
+    @property
+    def issued_at(self) -> float | None:
+        """The provider's time of signing (`iat`); None where there is no ID token."""
+        return number(self.claims.get("iat"))
 
 
 def check_id_token(
@@ -127,15 +133,8 @@ def _check_issuer(claims: Mapping[str, object], issuer: str) -> None:
 
 
 def _check_audience(claims: Mapping[str, object], client: Client) -> None:
-    audience = claims.get("aud")
-    named = audience if isinstance(audience, list) else [audience]
-    if client.client_id not in named:
-        raise Refused(Code.ID_TOKEN_AUDIENCE, note="aud does not contain our client_id")
-    trusted = {client.client_id, *client.trusted_audiences}
-    if not all(isinstance(name, str) and name in trusted for name in named):
-        raise Refused(Code.ID_TOKEN_AUDIENCE, note="aud contains a party that is not trusted")
-    if "azp" in claims and claims["azp"] != client.client_id:
-        raise Refused(Code.ID_TOKEN_AUDIENCE, note="azp is another client")
+    if fault := audience_fault(claims, client):
+        raise Refused(Code.ID_TOKEN_AUDIENCE, note=fault)
 
 
 def _check_algorithm(signed: SignedToken, client: Client) -> None:
@@ -225,7 +224,7 @@ def _sid(claims: Mapping[str, object]) -> str | None:
     sid = claims.get("sid")
     if sid is None or sid == "":
         return None
-    if not isinstance(sid, str) or len(sid) > _LONGEST_SID:
+    if not isinstance(sid, str) or len(sid) > MAX_SID:
         raise Refused(Code.ID_TOKEN_MALFORMED, note="sid is not a short string")
     return sid
 

@@ -20,6 +20,7 @@ class AuditName(StrEnum):
     TOKEN_REVOCATION_FAILED = "token.revocation_failed"
     SESSION_ENDED = "session.ended"
     SESSION_UNREADABLE = "session.unreadable"
+    ADMIN_CARRIED_OUT = "admin.carried_out"
     REQUEST_REFUSED = "request.refused"
 
 
@@ -54,7 +55,7 @@ class AuditEvent:
     issuer: str = field(default="", repr=False)
     subject: str = field(default="", repr=False)
     session: str = field(default="", repr=False)  # the public session id
-    by: str = ""  # who ended a session: user, other_session, deadline, provider
+    by: str = ""  # who ended a session, as in docs/sessions.md
     caller: Caller = NOBODY
     note: str = ""
 

@@ -1,6 +1,6 @@
 """Where sessions lie, shared by every worker of every host."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import NewType, Protocol
 
@@ -8,7 +8,8 @@ LookupId = NewType("LookupId", str)
 """Where a session lies in the store: derived from the handle, useless for getting back to it."""
 
 IndexName = NewType("IndexName", str)
-"""Names the set of sessions of one (iss, sub) or one (iss, sid); a keyed hash, never in clear."""
+"""Names the set of sessions of one (iss, sub) or one (iss, sid), or the mark of a logout; a keyed
+hash, never in clear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +74,49 @@ class SessionStore(Protocol):
         """Overwrite the record only if it exists at generation `expected`; else False."""
         ...
 
-    async def end(self, lookup: LookupId, indexes: Sequence[IndexName]) -> bool:
-        """Delete the record and its index entries. True when a record was there."""
+    async def end(
+        self, lookup: LookupId, indexes: Sequence[IndexName], *, keep: float = 0.0
+    ) -> bool:
+        """Delete the record and its index entries. True when a record was there.
+
+        For `keep` seconds it is still there for `take`: sealed as it was, and no session any more.
+        It may be lost, the session has ended all the same.
+        """
+        ...
+
+    async def take(self, lookup: LookupId) -> StoredRecord | None:
+        """Return what `end` kept, to exactly one caller: it is deleted."""
         ...
 
     async def members(self, index: IndexName) -> list[LookupId]:
         """Return the lookup ids entered in the index; some may have ended."""
         ...
 
+    def scan(self, batch: int) -> AsyncIterator[Sequence[LookupId]]:
+        """Go through all sessions, about `batch` lookup ids at a time; some may have ended.
+
+        Every session that is there from the beginning to the end is named, perhaps twice; of those
+        that come or go meanwhile, nobody knows.
+        """
+        ...
+
     async def claim(self, name: str, *, ttl: float) -> bool:
         """Return True for exactly one caller per name until `ttl` is over (one-time use, E4)."""
+        ...
+
+    async def claimed(self, name: str) -> bool:
+        """Return whether the name is claimed now; claims nothing."""
+        ...
+
+    async def mark(self, names: Sequence[IndexName], value: float, *, ttl: float) -> None:
+        """Write a number under each name, for `ttl` from now; a greater one there stays (J13).
+
+        Each name is one atomic step. After a failure some may be written; it is safe to repeat.
+        """
+        ...
+
+    async def marks(self, names: Sequence[IndexName]) -> list[float | None]:
+        """Return the number under each name, in order; None where there is none."""
         ...
 
     def watch(self, changes: Changes) -> None:

@@ -1,12 +1,18 @@
-"""Finding sessions without their cookies: by user, by the provider's own session, by browser."""
+"""Finding sessions without their cookies.
 
-from collections.abc import AsyncIterator
+By user, by the provider's own session, by browser, and by public id. Sessions that an older release
+made stand in no index of public ids: they are found by their user, until their absolute end.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 
-from gateway.ports import Clock, IndexName, LookupId, SessionStore
+from gateway.ports import Clock, IndexName, LookupId, SessionStore, StoredRecord
 from gateway.session import codec
 from gateway.session.model import Facts
 from gateway.session.sealing import CannotOpen, KeyRing
+
+_AT_ONCE = 50  # sessions read and opened in one step of the event loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +21,19 @@ class Listed:
 
     lookup: LookupId
     facts: Facts
+
+
+def opened(
+    ring: KeyRing, lookups: Sequence[LookupId], records: Sequence[StoredRecord | None]
+) -> Iterator[Listed | LookupId]:
+    """Open the facts of what was read; yield the lookup id alone of what does not open."""
+    for lookup, record in zip(lookups, records, strict=True):
+        if record is None:
+            continue
+        try:
+            yield Listed(lookup, codec.open_facts(ring, lookup, record))
+        except CannotOpen:
+            yield lookup
 
 
 class Indexes:
@@ -46,28 +65,42 @@ class Indexes:
             if (listed.facts.issuer, listed.facts.subject) == (issuer, subject)
         ]
 
+    async def of_sid(self, issuer: str, sid: str) -> list[Listed]:
+        """Return every live session of the provider's session (iss, sid): each browser's (J12)."""
+        names = self._ring.index_names("sid", issuer, sid)
+        return [
+            listed
+            async for listed in self._listed(names)
+            if (listed.facts.issuer, listed.facts.sid) == (issuer, sid)
+        ]
+
     async def of_browser(self, browser: str) -> list[Listed]:
         """Return every live session made in this browser, whoever's it is."""
         names = self._ring.index_names("browser", browser)
         return [listed async for listed in self._listed(names) if listed.facts.browser == browser]
 
+    async def of_session(self, session_id: str) -> list[Listed]:
+        """Return the live session of this public id: one, or none."""
+        names = self._ring.index_names("session", session_id)
+        return [
+            listed async for listed in self._listed(names) if listed.facts.session_id == session_id
+        ]
+
     async def _listed(self, names: tuple[IndexName, ...]) -> AsyncIterator[Listed]:
         now = self._clock.now()
         for name in names:
             lookups = await self._store.members(name)
-            records = await self._store.read_many(lookups)
-            for lookup, record in zip(lookups, records, strict=True):
-                if record is None:
-                    continue
-                try:
-                    facts = codec.open_facts(self._ring, lookup, record)
-                except CannotOpen:
-                    continue
-                if not facts.is_over(now):
-                    yield Listed(lookup, facts)
+            for start in range(0, len(lookups), _AT_ONCE):  # somebody may have very many
+                some = lookups[start : start + _AT_ONCE]
+                for found in opened(self._ring, some, await self._store.read_many(some)):
+                    if isinstance(found, Listed) and not found.facts.is_over(now):
+                        yield found
 
     def _names(self, facts: Facts) -> list[tuple[IndexName, ...]]:
-        names = [self._ring.index_names("user", facts.issuer, facts.subject)]
+        names = [
+            self._ring.index_names("user", facts.issuer, facts.subject),
+            self._ring.index_names("session", facts.session_id),
+        ]
         if facts.sid is not None:
             names.append(self._ring.index_names("sid", facts.issuer, facts.sid))
         if facts.browser:

@@ -1,5 +1,7 @@
 """Logging in: from the click to the session. What travels between the two is in `attempts.py`."""
 
+import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -14,11 +16,13 @@ from gateway.oidc.token_endpoint import Grant
 from gateway.ports import AuditEvent, AuditLog, AuditName, Caller, Outcome
 from gateway.secret import LoginBinding
 from gateway.session.attempts import MAX_RESTARTS, Attempts, BoundAttempt, Resumption
+from gateway.session.keeping import GiveBack
 from gateway.session.manager import Sessions
 from gateway.session.model import Facts, Session, Tokens
 from gateway.session.provider import Provider
 from gateway.session.trail import about
 
+_PATIENCE = 1.0  # seconds a person waits for a revocation (H16)
 _RESTART_EVERY = 120.0  # seconds between restarts of a login whose state nobody can read
 
 
@@ -61,6 +65,14 @@ class LoginDenied(Refused):
         return self.attempt.prompt == "none"
 
 
+class LoginOvertaken(Refused):
+    """The provider ended the session this login was to become, before it was there (J13)."""
+
+    def __init__(self, attempt: LoginAttempt) -> None:
+        super().__init__(Code.LOGIN_OVERTAKEN, note="a logout token as young as the ID token")
+        self.attempt = attempt
+
+
 class Login:
     """The two halves of a login, and the way back from a broken one."""
 
@@ -68,11 +80,13 @@ class Login:
         self,
         providers: Mapping[str, Provider],
         sessions: Sessions,
+        give_back: GiveBack,
         policy: LoginPolicy,
         audit: AuditLog,
     ) -> None:
         self._providers = providers
         self._sessions = sessions
+        self._give_back = give_back
         self._ring = sessions.ring
         self._clock = sessions.clock
         self.policy = policy
@@ -169,8 +183,8 @@ class Login:
     ) -> Finished:
         """Finish a login from the authorization response's query or form.
 
-        Raises `StateRefused`, `LoginDenied`, other `Refused` and `Unavailable`. Cheap, pure checks
-        come first; the state is consumed before the code is spent (E4).
+        Raises `StateRefused`, `LoginDenied`, `LoginOvertaken`, other `Refused` and `Unavailable`.
+        Cheap, pure checks come first; the state is consumed before the code is spent (E4).
         """
         try:
             return await self._complete(provider_name, parameters, binding, caller)
@@ -229,9 +243,21 @@ class Login:
             user_agent=caller.user_agent,
         )
         session = await self._sessions.create(facts, tokens_of(grant))
+        # After the record is in the store, before anybody has its cookie: see `tombstones`.
+        if await self._sessions.tombstones.overtook(facts, identity.issued_at):
+            await self._take_back(session, caller)
+            raise LoginOvertaken(bound.attempt)
         await self._sessions.end_others_in_browser(facts.browser, session, caller)
         self._audit.record(about(facts, AuditName.LOGIN_SUCCEEDED, caller=caller))
         return session
+
+    async def _take_back(self, session: Session, caller: Caller) -> None:
+        """End a session nobody has used; its refresh token is withdrawn if that goes quickly."""
+        by = "backchannel_logout"
+        await self._sessions.end(session.lookup, session.facts, by=by, caller=caller)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                await self._give_back(session.facts, session.tokens.refresh_token, caller)
 
     async def _identify(
         self, provider: Provider, bound: BoundAttempt, grant: Grant

@@ -33,6 +33,7 @@ from gateway.session.cache import Listener, Origin, SessionCache
 from gateway.session.indexes import Indexes
 from gateway.session.model import Facts, Session, SessionId, SessionPolicy, Tokens
 from gateway.session.sealing import CannotOpen, KeyRing, b64
+from gateway.session.tombstones import Tombstones
 from gateway.session.trail import about
 
 _SLIDE_AT_MOST_EVERY = 60.0  # seconds; a slide is a write, and one a minute is fine enough
@@ -58,6 +59,7 @@ class Sessions:
         self.policy = policy
         self.clock = clock
         self.indexes = Indexes(store, ring, clock)
+        self.tombstones = Tombstones(store, ring)
         self._entropy = entropy
         self._audit = audit
         self.slide_every = min(_SLIDE_AT_MOST_EVERY, policy.idle_timeout / 10)  # seconds
@@ -205,11 +207,20 @@ class Sessions:
         return newer if replaced else None
 
     async def end(
-        self, lookup: LookupId, facts: Facts, *, by: str, caller: Caller = NOBODY
+        self,
+        lookup: LookupId,
+        facts: Facts,
+        *,
+        by: str,
+        caller: Caller = NOBODY,
+        keep: float = 0.0,
     ) -> bool:
-        """End a session; True when it was still there. `by` says whose verdict it was."""
+        """End a session; True when it was still there. `by` says whose verdict it was.
+
+        For `keep` seconds its tokens stay, sealed: see `leftovers`.
+        """
         try:
-            ended = await self.store.end(lookup, self.indexes.every(facts))
+            ended = await self.store.end(lookup, self.indexes.every(facts), keep=keep)
         finally:
             self._cache.changed(lookup)
         if ended:

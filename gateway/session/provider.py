@@ -7,6 +7,7 @@ for a bounded time (F7). Rules are in `oidc/`; here they meet the network and th
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Generic, TypeVar
 
 from gateway.errors import Code, Effect, Refused, Unavailable
@@ -18,7 +19,14 @@ from gateway.oidc.keys import JwksDocument, KeySet, NoMatchingKey, SignedToken
 from gateway.oidc.metadata import Metadata
 from gateway.oidc.token_endpoint import Grant
 from gateway.ports import BackChannel, Clock, Entropy, Jose
-from gateway.secret import AccessToken, CodeVerifier, IdToken, RefreshToken, UserInfoToken
+from gateway.secret import (
+    AccessToken,
+    CodeVerifier,
+    IdToken,
+    LogoutToken,
+    RefreshToken,
+    UserInfoToken,
+)
 from gateway.session.model import Facts
 from gateway.session.sealing import b64
 
@@ -128,7 +136,7 @@ class Provider:
         self._entropy = entropy
         self._metadata = Published(self._fetch_metadata, clock)
         self._keys = Published(self._fetch_keys, clock)
-        self._forced: list[float] = []
+        self._forced: dict[type, list[float]] = {}  # by kind of token
 
     async def metadata(self) -> Metadata:
         """Return the provider's endpoints: configured ones, else discovered (F1)."""
@@ -185,7 +193,7 @@ class Provider:
         verified = await self.verify(signed)
         return claims.check_signed_userinfo(verified, subject=subject, client=self.client)
 
-    async def verify(self, token: IdToken | UserInfoToken) -> SignedToken:
+    async def verify(self, token: IdToken | UserInfoToken | LogoutToken) -> SignedToken:
         """Check who signed; an unknown key id is worth one look at the keys again (F4)."""
         for algorithm in self.client.id_token_algorithms:
             if algorithm.is_mac and self.client.secret is not None:
@@ -195,18 +203,23 @@ class Provider:
         try:
             return self._jose.verify(token.reveal(), keys, self.client.id_token_algorithms)
         except NoMatchingKey:
-            newer = await self._keys.get(newer_than=version, may_fetch=self._may_refetch)
+            newer = await self._keys.get(
+                newer_than=version, may_fetch=partial(self._may_refetch, type(token))
+            )
             if newer is keys:
                 raise
         return self._jose.verify(token.reveal(), newer, self.client.id_token_algorithms)
 
-    def _may_refetch(self) -> bool:
+    def _may_refetch(self, kind: type) -> bool:
+        """Whether a token of this kind may have the keys fetched; each kind has its allowance.
+
+        Anybody can send logout tokens, and must not use up what logins need after a rotation.
+        """
         now = self._clock.now()
-        self._forced = [at for at in self._forced if 0 <= now - at < REFETCH_WINDOW]
-        if len(self._forced) >= REFETCHES:
-            return False
-        self._forced.append(now)
-        return True
+        lately = [at for at in self._forced.get(kind, ()) if 0 <= now - at < REFETCH_WINDOW]
+        allowed = len(lately) < REFETCHES
+        self._forced[kind] = [*lately, now] if allowed else lately
+        return allowed
 
     async def _fetch_metadata(self) -> Metadata:
         issuer = self.client.issuer

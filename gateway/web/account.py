@@ -7,6 +7,7 @@ from gateway.edge.messages import BrowserRequest, Field, Fields, Reply
 from gateway.edge.return_to import check_return_to
 from gateway.errors import Code, Refused, Unavailable
 from gateway.session.indexes import Listed
+from gateway.session.leftovers import Leftovers
 from gateway.session.logout import Logout
 from gateway.session.manager import Sessions
 from gateway.session.model import Session
@@ -23,12 +24,18 @@ class Account:
     """The signed-in person's own view: who am I, where else am I, log me out."""
 
     def __init__(
-        self, site: Site, sessions: Sessions, refresher: Refresher, logout: Logout
+        self,
+        site: Site,
+        sessions: Sessions,
+        refresher: Refresher,
+        logout: Logout,
+        leftovers: Leftovers,
     ) -> None:
         self._site = site
         self._sessions = sessions
         self._refresher = refresher
         self._logout = logout
+        self._leftovers = leftovers
 
     async def session(self, asking: Asking, _: str) -> Reply:
         """`GET /bff/session`: says who is logged in; never extends the session (A8)."""
@@ -120,7 +127,12 @@ class Account:
         return Reply(200, fields, pages.hop(str(checked)))
 
     async def forgetting(self, cookie: str | None) -> Fields:
-        """Return the field that drops a dead cookie, if dropping it can do no harm."""
+        """Return the field that drops a dead cookie, if dropping it can do no harm.
+
+        The cookie is also what opens the tokens of a session that ended without it: see there.
+        """
+        if cookie:
+            await self._leftovers.revoke(cookie)
         if cookie and await self._sessions.may_forget(cookie):
             return (cookies.expired_session_cookie(self._site.cookies),)
         return ()

@@ -1,4 +1,7 @@
-"""The operators' listener: alive, ready, metrics. Loopback by default, never the public origin."""
+"""The operators' listener: alive, ready, metrics, and what is below `/admin/`.
+
+Loopback by default, never the public origin.
+"""
 
 import json
 import re
@@ -8,8 +11,8 @@ from dataclasses import dataclass
 from starlette.types import Receive, Scope, Send
 
 from gateway.errors import Unavailable
+from gateway.web.administration import JSON, AdminDesk, Answer
 
-_JSON = b"application/json"
 _LOOPBACK = re.compile(
     rb"(?:(?:[a-z0-9-]+\.)*localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]{1,5})?"
 )
@@ -35,7 +38,7 @@ async def readiness(ping: Callable[[], Awaitable[None]], dangers: tuple[str, ...
 
 
 class Admin:
-    """An ASGI application with three endpoints.
+    """An ASGI application with three endpoints, and a desk for whoever administrates.
 
     Ready means: existing sessions can be served. A provider that is down does not make the gateway
     unready, for it would take healthy sessions down with it.
@@ -47,6 +50,7 @@ class Admin:
         metrics: Callable[[], Awaitable[bytes]],
         metrics_type: bytes,
         version: str,
+        desk: AdminDesk,
         *,
         loopback_only: bool,
     ) -> None:
@@ -54,42 +58,47 @@ class Admin:
         self._metrics = metrics
         self._metrics_type = metrics_type
         self._version = version
+        self._desk = desk
         self._loopback_only = loopback_only
 
     async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
-        """Answer `/livez`, `/readyz` and `/metrics`."""
+        """Answer `/livez`, `/readyz`, `/metrics` and `/admin/…`."""
         if scope["type"] != "http":
             return
+        path = scope["path"]
         if self._loopback_only and not _names_loopback(scope["headers"]):
             # DNS rebinding: a page whose name now resolves to 127.0.0.1 would read the answer.
-            status, content_type, body = 421, _JSON, b'{"status":"misdirected"}'
+            answer = Answer(421, JSON, b'{"status":"misdirected"}')
+        elif path == "/admin" or path.startswith("/admin/"):
+            answer = await self._desk.answer(scope)
         else:
-            status, content_type, body = await self._answer(scope["method"], scope["path"])
+            answer = await self._answer(scope["method"], path)
         fields = [
-            (b"content-type", content_type),
-            (b"content-length", str(len(body)).encode()),
+            (b"content-type", answer.content_type),
+            (b"content-length", str(len(answer.body)).encode()),
             (b"cache-control", b"no-store"),
             (b"x-content-type-options", b"nosniff"),
+            (b"cross-origin-resource-policy", b"same-origin"),
+            *answer.fields,
         ]
-        await send({"type": "http.response.start", "status": status, "headers": fields})
-        await send(
-            {"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body}
-        )
+        await send({"type": "http.response.start", "status": answer.status, "headers": fields})
+        body = b"" if scope["method"] == "HEAD" else answer.body
+        await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self, method: str, path: str) -> tuple[int, bytes, bytes]:
+    async def _answer(self, method: str, path: str) -> Answer:
         if method not in ("GET", "HEAD"):
-            return 405, _JSON, b'{"status":"method not allowed"}'
+            return Answer(405, JSON, b'{"status":"method not allowed"}')
         match path:
             case "/livez":
-                return 200, _JSON, _document("alive", version=self._version)
+                return Answer(200, JSON, _document("alive", version=self._version))
             case "/readyz":
                 found = await self._ready()
                 status = 200 if found.ready else 503
-                return status, _JSON, _document(found.status, **found.members)
+                return Answer(status, JSON, _document(found.status, **found.members))
             case "/metrics":
-                return 200, self._metrics_type, await self._metrics()
+                return Answer(200, self._metrics_type, await self._metrics())
             case _:
-                return 404, _JSON, b'{"status":"not found"}'
+                return Answer(404, JSON, b'{"status":"not found"}')
 
 
 def _names_loopback(fields: Iterable[tuple[bytes, bytes]]) -> bool:

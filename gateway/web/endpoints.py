@@ -13,6 +13,7 @@ from gateway.edge.routes import method_not_allowed
 from gateway.errors import Code, Refused
 from gateway.web.account import Account
 from gateway.web.asking import Asking
+from gateway.web.provider_logout import ProviderCalls
 from gateway.web.signing_in import SigningIn
 
 Handler = Callable[[Asking, str], Awaitable[Reply]]
@@ -29,7 +30,7 @@ class Entry:
 class Endpoints:
     """The table of endpoints below `/bff`; a name ending in `/` takes one more segment."""
 
-    def __init__(self, signing_in: SigningIn, account: Account) -> None:
+    def __init__(self, signing_in: SigningIn, account: Account, calls: ProviderCalls) -> None:
         self._table: dict[str, dict[str, Entry]] = {
             "login": {"GET": Entry(Guard.NAVIGATION, signing_in.login)},
             "callback/": {
@@ -44,6 +45,8 @@ class Endpoints:
             "sessions/": {"DELETE": Entry(Guard.COOKIE, account.end_one)},
             "logout": {"POST": Entry(Guard.FORM_LOGOUT, account.logout)},
             "logged-out": {"GET": Entry(Guard.NONE, account.logged_out)},
+            "backchannel-logout/": {"POST": Entry(Guard.NONE, calls.back_channel)},
+            "frontchannel-logout/": {"GET": Entry(Guard.NONE, calls.front_channel)},
         }
 
     def paths(self) -> dict[str, list[str]]:

@@ -73,7 +73,7 @@ PROBLEMS: dict[Code, Problem] = {
         401, "The browser sent two session cookies", "Clear this site's cookies and log in again."
     ),
     Code.SESSION_ENDED: Problem(401, "The session has ended", _LOG_IN),
-    Code.SESSION_NOT_FOUND: Problem(404, "You have no such session"),
+    Code.SESSION_NOT_FOUND: Problem(404, "There is no such session"),
     Code.SESSION_TOO_LARGE: Problem(
         502, "The identity provider's answer is more than a session can hold", _OPERATOR
     ),
@@ -85,6 +85,9 @@ PROBLEMS: dict[Code, Problem] = {
         400, "The address to return to is not part of this application", _START_OVER
     ),
     Code.LOGIN_PROVIDER_UNKNOWN: Problem(404, "There is no such identity provider"),
+    Code.LOGIN_OVERTAKEN: Problem(
+        403, "The identity provider has just logged you out", "Log in again if that was not meant."
+    ),
     Code.CALLBACK_MALFORMED: Problem(400, "The login answer is not well formed", _START_OVER),
     Code.CALLBACK_ISSUER: Problem(
         400, "The login answer comes from another identity provider", _START_OVER
@@ -106,7 +109,30 @@ PROBLEMS: dict[Code, Problem] = {
     Code.TOKEN_TYPE_UNSUPPORTED: Problem(
         502, "The identity provider issued an unknown kind of token", _OPERATOR
     ),
+    Code.LOGOUT_TOKEN_MISSING: Problem(400, "The form holds no logout token, or several"),
+    Code.LOGOUT_TOKEN_MALFORMED: Problem(400, "This is no logout token"),
+    Code.LOGOUT_TOKEN_SIGNATURE: Problem(400, "The logout token's signature does not hold"),
+    Code.LOGOUT_TOKEN_CLAIMS: Problem(400, "The logout token's claims are not valid"),
+    Code.LOGOUT_TOKEN_REPLAYED: Problem(400, "The logout token has been used before"),
+    Code.LOGOUT_TOO_MANY: Problem(429, "Too many requests from this address have failed"),
     Code.USERINFO_INVALID: Problem(502, "The identity provider's user data is not valid"),
+    Code.ADMIN_FROM_PAGE: Problem(
+        403, "Web pages may not administrate", "Use a program that is no browser, such as curl."
+    ),
+    Code.ADMIN_TOKEN: Problem(
+        401, "The operator's token is missing or wrong", "Send Authorization: Bearer TOKEN."
+    ),
+    Code.ADMIN_NOT_CONFIGURED: Problem(
+        403,
+        "Administration is switched off on a listener that others can reach",
+        "Set admin.token, or let the admin listener be on 127.0.0.1.",
+    ),
+    Code.ADMIN_SELECTOR: Problem(400, "The request does not say clearly whose sessions are meant"),
+    Code.ADMIN_NO_WORKER: Problem(
+        503,
+        "No worker has answered",
+        "It may have been done in part, or be under way still; asking again does no harm.",
+    ),
     Code.PROVIDER_METADATA: Problem(
         502, "The identity provider's published settings are not valid", _OPERATOR
     ),

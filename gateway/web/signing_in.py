@@ -12,7 +12,7 @@ from gateway.errors import Code, Refused
 from gateway.oidc.attempt import LoginAttempt
 from gateway.oidc.authorization import LoginWish, read_wish
 from gateway.session.attempts import StateRefused
-from gateway.session.login import Login, LoginDenied
+from gateway.session.login import Login, LoginDenied, LoginOvertaken
 from gateway.session.manager import Sessions
 from gateway.web import pages
 from gateway.web.asking import Asking
@@ -109,6 +109,9 @@ class SigningIn:
             again = _login_url(denial.attempt, return_to)
             words = _DENIALS.get(denial.error, "")
             raise LoginAgain(Code.PROVIDER_ERROR, again, words) from denial
+        except LoginOvertaken as overtaken:
+            again = _login_url(overtaken.attempt, self._safe(overtaken.attempt.return_to))
+            raise LoginAgain(Code.LOGIN_OVERTAKEN, again) from overtaken
         cookie = cookies.session_cookie(self._site.cookies, finished.cookie)
         return self._hop(self._safe(finished.return_to), cookie)
 

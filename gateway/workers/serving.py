@@ -14,6 +14,7 @@ from gateway.adapters.redis_client import StoreSettings
 from gateway.errors import Misconfigured, Unavailable
 from gateway.server.sockets import shut_out
 from gateway.settings import Settings
+from gateway.workers import forwarding
 from gateway.workers.channel import Channel, Message
 from gateway.workers.worker import TELLS_WHERE
 
@@ -116,6 +117,8 @@ async def _answer(message: Message, channel: Channel, gateway: app.Gateway) -> N
             answer = gateway.exposition().decode()
         case "health":
             answer = await _health(gateway)
+        case forwarding.QUESTION:
+            answer = await forwarding.answered(message, gateway.carry_out)
         case _:
             return
     channel.send(id=message["id"], answer=answer)

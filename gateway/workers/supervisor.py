@@ -19,7 +19,9 @@ from gateway.ports import AuditEvent, AuditName, Caller, Outcome
 from gateway.server.sockets import bind, bind_for
 from gateway.settings import Settings
 from gateway.web.admin import Admin
+from gateway.web.administration import Access, AdminDesk
 from gateway.workers.crew import Generation
+from gateway.workers.forwarding import Forwarding
 from gateway.workers.oversight import Oversight, State, health
 from gateway.workers.recruiting import Recruiter, seats_for
 from gateway.workers.reloading import Reloading, Source
@@ -146,14 +148,18 @@ class Supervisor:
 
     async def _oversee(self, admin: socket.socket) -> None:
         oversight = Oversight(self._state, self._metrics)
+        audit = self._audit(self._settings)
+        desk = AdminDesk(
+            self._access, Forwarding(self._state).carry_out, lambda: self._audit(self._in_force())
+        )
         application = Admin(
             oversight.readiness,
             oversight.metrics,
             CONTENT_TYPE,
             __version__,
+            desk,
             loopback_only=self._settings.admin.is_loopback,
         )
-        audit = self._audit(self._settings)
 
         def refused(code: Code, peer: str) -> None:
             caller = Caller(address=peer)
@@ -166,6 +172,14 @@ class Supervisor:
             refused=refused,
             departure=server.Departure(),  # it answers to the last, and ends with the process
         )
+
+    def _in_force(self) -> Settings:
+        current = self._succession.current
+        return current.settings if current else self._settings
+
+    def _access(self) -> Access:
+        """Whoever knows the token of now may administrate at the listener of the start."""
+        return Access(self._in_force().admin.token, self._settings.admin.is_loopback)
 
     def _state(self) -> State:
         return State(

@@ -5,6 +5,7 @@ import math
 import os
 import signal
 from contextlib import suppress
+from dataclasses import dataclass
 
 from gateway.workers.channel import Channel, Message
 from gateway.workers.decisions import STEADY_AFTER
@@ -15,7 +16,15 @@ TELLS_WHERE = signal.SIGUSR2
 _STARTS_WITHIN = 30.0  # seconds until a worker has to be ready
 _ENDS_WITHIN = 1.0  # seconds from the end of its channel to that of the process
 _TELLS_WITHIN = 0.3  # seconds to write down where it hangs
-_MOST_QUESTIONS = 8  # a worker that owes so many answers is asked nothing more
+_MOST_QUESTIONS = 8  # a worker that owes so many answers of a kind is asked for no more of it
+
+
+@dataclass(frozen=True, slots=True)
+class _Owed:
+    """A question that was asked, and where its answer goes."""
+
+    question: str
+    answer: asyncio.Future[str | None]
 
 
 class Worker:
@@ -33,7 +42,7 @@ class Worker:
         self.ended: asyncio.Future[int] = loop.create_future()
         """Done when the process is gone, with its exit code, negative for a signal."""
         self._channel = channel
-        self._owed: dict[int, asyncio.Future[str | None]] = {}
+        self._owed: dict[int, _Owed] = {}
         self._questions = 0
         self._ready_at = 0.0
         self._silent_since = math.inf
@@ -69,13 +78,18 @@ class Worker:
         lived = asyncio.get_running_loop().time() - self._ready_at
         return self.has_started and lived >= STEADY_AFTER
 
-    async def ask(self, question: str, within: float) -> str | None:
-        """Return the answer; None when there is none in so many seconds."""
-        if self.ended.done() or len(self._owed) >= _MOST_QUESTIONS:
+    async def ask(self, question: str, within: float, **about: object) -> str | None:
+        """Return the answer; None when there is none in so many seconds.
+
+        What an operator asks may take long: it does not keep the others from being asked.
+        """
+        owed = sum(1 for one in self._owed.values() if one.question == question)
+        if self.ended.done() or owed >= _MOST_QUESTIONS:
             return None
         self._questions += 1
-        answer = self._owed[self._questions] = asyncio.get_running_loop().create_future()
-        self._channel.send(id=self._questions, ask=question)
+        answer = asyncio.get_running_loop().create_future()
+        self._owed[self._questions] = _Owed(question, answer)
+        self._channel.send(id=self._questions, ask=question, **about)
         with suppress(TimeoutError):
             async with asyncio.timeout(within):
                 return await asyncio.shield(answer)
@@ -145,9 +159,9 @@ class Worker:
         late.cancel()
         self._channel.close()
         code = await self._reaped()
-        for answer in self._owed.values():
-            if not answer.done():
-                answer.set_result(None)
+        for owed in self._owed.values():
+            if not owed.answer.done():
+                owed.answer.set_result(None)
         self.ended.set_result(code)
         if not self.started.done():
             self.started.set_result(why or f"a worker {manner(code)} before it was ready")
@@ -164,9 +178,9 @@ class Worker:
         return os.waitstatus_to_exitcode(status)
 
     def _take(self, message: Message) -> None:
-        answer = self._owed.pop(message["id"], None)
-        if answer is not None and not answer.done():
-            answer.set_result(message["answer"])
+        owed = self._owed.pop(message["id"], None)
+        if owed is not None and not owed.answer.done():
+            owed.answer.set_result(message["answer"])
 
 
 def manner(code: int) -> str:

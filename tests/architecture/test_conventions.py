@@ -34,6 +34,8 @@ MADE_ONLY_IN: dict[str, set[str]] = {
     "AuthorizationCodeValue": {"oidc/callback.py"},
     "Metadata": {"oidc/metadata.py", "config/providers.py"},  # published, or configured
     "Identity": {"oidc/id_token.py"},
+    "LogoutToken": {"oidc/logout_token.py"},
+    "LogoutOrder": {"oidc/logout_token.py"},
     "Grant": {"oidc/token_endpoint.py"},
     "SignedToken": {"adapters/jose.py"},
     "KeySet": {"adapters/jose.py"},

@@ -263,6 +263,124 @@ async def test_a_name_is_claimed_once_until_its_time_is_over(world: World) -> No
     assert not await world.store.claim("attempt", ttl=LONG)
 
 
+async def scanned(store: SessionStore, batch: int) -> list[Sequence[LookupId]]:
+    return [names async for names in store.scan(batch)]
+
+
+async def test_a_scan_names_every_session_there_is_and_nothing_else(world: World) -> None:
+    lookups = {LookupId(f"lookup-{i}") for i in range(120)}
+    for lookup in lookups:
+        await world.put(lookup, StoredRecord(1, b"x"), [SUBJECT, SID])
+    await world.other.claim("attempt", ttl=LONG)
+    await world.stranger.create(B, StoredRecord(1, b"1"), ttl=LONG, indexes=[], index_ttl=LONG)
+    pages = await scanned(world.other, 20)
+    assert len(pages) > 3
+    assert max(map(len, pages)) <= 40  # about twenty; a server may say a few more
+    assert {lookup for names in pages for lookup in names} == lookups
+
+
+async def test_a_scan_goes_on_while_what_it_names_is_ended(world: World) -> None:
+    for i in range(60):
+        await world.put(LookupId(f"lookup-{i}"), StoredRecord(1, b"x"))
+    ended = 0
+    async for names in world.store.scan(10):
+        for lookup in names:
+            ended += await world.store.end(lookup, [])
+    assert ended == 60
+    assert not any(await scanned(world.store, 10))
+
+
+async def test_an_empty_store_is_scanned_at_once(world: World) -> None:
+    assert not any(await scanned(world.store, 10))
+
+
+async def test_what_an_end_keeps_is_no_session_and_is_taken_once_j14(world: World) -> None:
+    await world.put(A, StoredRecord(7, b"sealed"))
+    await world.put(B, StoredRecord(1, b"other"))
+    assert await world.other.end(A, [SUBJECT], keep=LONG)
+    assert await world.store.end(B, [SUBJECT])
+    assert await world.store.read(A) is None
+    assert await world.store.members(SUBJECT) == []
+    assert not await world.store.replace(A, StoredRecord(8, b"x"), expected=7, ttl=LONG)
+    takes = await asyncio.gather(*(world.store.take(A) for _ in range(10)))
+    assert [record for record in takes if record] == [StoredRecord(7, b"sealed")]
+    assert await world.store.take(B) is None
+    assert await world.stranger.take(A) is None
+
+
+async def test_an_end_that_finds_nothing_keeps_nothing_and_spoils_nothing_j14(
+    world: World,
+) -> None:
+    assert not await world.store.end(A, [SUBJECT], keep=LONG)
+    assert await world.store.take(A) is None
+    await world.put(A, StoredRecord(1, b"first"))
+    assert await world.store.end(A, [SUBJECT], keep=LONG)
+    assert not await world.store.end(A, [SUBJECT], keep=LONG)
+    assert await world.store.take(A) == StoredRecord(1, b"first")
+
+
+async def test_what_an_end_keeps_is_gone_when_its_time_is_over_j14(world: World) -> None:
+    await world.put(A, StoredRecord(1, b"sealed"))
+    assert await world.store.end(A, [], keep=SHORT)
+    await world.fast_forward(SHORT)
+    assert await world.store.take(A) is None
+
+
+async def test_whether_a_name_is_claimed_can_be_asked_without_claiming_it(world: World) -> None:
+    assert not await world.store.claimed("attempt")
+    assert await world.store.claim("attempt", ttl=LONG)
+    assert await world.store.claimed("attempt")
+    assert await world.other.claimed("attempt")
+    assert not await world.stranger.claimed("attempt")
+    assert await world.store.claim("another", ttl=SHORT)
+    await world.fast_forward(SHORT)
+    assert not await world.store.claimed("another")
+
+
+async def test_of_the_numbers_written_under_a_name_the_greatest_stays_j13(world: World) -> None:
+    store = world.store
+    assert await store.marks([SUBJECT, SID]) == [None, None]
+    await store.mark([SUBJECT], 1_700_000_000.5, ttl=LONG)
+    assert await world.other.marks([SID, SUBJECT, SUBJECT]) == [
+        None,
+        1_700_000_000.5,
+        1_700_000_000.5,
+    ]
+    await store.mark([SUBJECT, SID], 999.0, ttl=LONG)  # as text this one is greater
+    assert await store.marks([SUBJECT, SID]) == [1_700_000_000.5, 999.0]
+    await world.other.mark([SUBJECT, SID], 1_700_000_001.0, ttl=LONG)
+    assert await store.marks([SUBJECT, SID]) == [1_700_000_001.0, 1_700_000_001.0]
+    assert await world.stranger.marks([SUBJECT]) == [None]
+
+
+async def test_of_marks_written_at_once_the_greatest_stays_j13(world: World) -> None:
+    values = [float(number * 7 % 50) for number in range(50)]
+    writers = (world.store, world.other)
+    await asyncio.gather(
+        *(
+            writers[number % 2].mark([SUBJECT, SID], value, ttl=LONG)
+            for number, value in enumerate(values)
+        )
+    )
+    assert await world.store.marks([SUBJECT, SID]) == [49.0, 49.0]
+
+
+async def test_a_mark_is_gone_when_its_time_is_over_and_a_new_one_makes_it_last(
+    world: World,
+) -> None:
+    await world.store.mark([SUBJECT, SID], 5.0, ttl=SHORT)
+    await world.store.mark([SID], 3.0, ttl=LONG)
+    await world.fast_forward(SHORT)
+    assert await world.store.marks([SUBJECT, SID]) == [None, 5.0]
+
+
+async def test_marks_tell_a_watcher_nothing_and_are_no_sessions(world: World) -> None:
+    await world.store.mark([SUBJECT], 1.0, ttl=LONG)
+    assert await world.store.members(SUBJECT) == []
+    assert await world.store.read(LookupId(SUBJECT)) is None
+    assert not await world.store.claimed(SUBJECT)
+
+
 async def test_a_time_to_live_that_is_already_over_keeps_nothing(world: World) -> None:
     await world.store.create(A, StoredRecord(1, b"a"), ttl=-1, indexes=[SUBJECT], index_ttl=0)
     await world.fast_forward(SHORT)
@@ -335,6 +453,17 @@ async def test_nothing_else_is_told(world: World, told: Told) -> None:
     await world.put(A, StoredRecord(1, b"1"))
     await until(lambda: A in told.of)
     assert told.of == [A]
+
+
+async def test_a_watcher_hears_of_an_end_that_keeps_something_j16(world: World, told: Told) -> None:
+    await world.put(A, StoredRecord(1, b"1"))
+    await until(lambda: told.of == [A])
+    assert await world.other.end(A, [SUBJECT], keep=LONG)
+    await until(lambda: told.of == [A, A])
+    await world.other.take(A)
+    await world.put(B, StoredRecord(1, b"1"))
+    await until(lambda: B in told.of)
+    assert told.of == [A, A, B]
 
 
 async def test_a_watcher_hears_of_changes_in_their_order(world: World, told: Told) -> None:

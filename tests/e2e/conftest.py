@@ -132,6 +132,8 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
                 "redirect_uris": [f"{home}/bff/callback/main" for home in homes],
                 "post_logout_redirect_uris": [f"{home}/bff/logged-out" for home in homes],
                 "grant_types": ["authorization_code", "refresh_token"],
+                "backchannel_logout_uri": f"{homes[0]}/bff/backchannel-logout/main",
+                "backchannel_logout_session_required": True,
             }
         ],
     }
@@ -209,7 +211,12 @@ def _configured(
             }
         },
         "routes": [
-            {"path": "/api/", "upstream": f"http://127.0.0.1:{ports[3]}/", "access": "session"},
+            {
+                "path": "/api/",
+                "upstream": f"http://127.0.0.1:{ports[3]}/",
+                "access": "session",
+                "websocket": True,
+            },
             {
                 "path": "/",
                 "static": str(ROOT / "gateway" / "dev" / "app"),

@@ -148,6 +148,50 @@ def test_a_session_made_by_one_process_is_served_and_ended_by_the_other(
     assert members(fetch(page, "/bff/session"))["authenticated"] is False
 
 
+CHANNELS = """
+home => new Promise((resolve, reject) => {
+  window.socket = new WebSocket(home.replace("http:", "ws:") + "/api/live", ["v1.sample"]);
+  window.over = new Promise((done) => {
+    socket.onclose = ({ code, reason }) => { done({ code, reason }); reject(code); };
+  });
+  window.source = new EventSource(home + "/api/events");
+  window.ended = new Promise((done) => {
+    source.addEventListener("gateway.ended", (event) => done(JSON.parse(event.data)));
+  });
+  const opened = new Promise((done) => { socket.onopen = done; });
+  const ticking = new Promise((done) => { source.addEventListener("tick", done); });
+  Promise.all([opened, ticking]).then(() => resolve(true));
+})
+"""
+
+
+def test_a_logout_at_the_provider_ends_the_session_at_the_other_process_and_its_channels_j16(
+    page: Page, context: BrowserContext, fleet: Fleet
+) -> None:
+    """The provider itself sends the logout token, to the first process."""
+    one, two = fleet.homes
+    log_in(page, one)
+    page.goto(f"{two}/")
+    assert fetch(page, "/api/orders")["status"] == 200
+    assert page.evaluate(CHANNELS, two) is True
+    at_provider = context.new_page()
+    at_provider.goto(f"{fleet.issuer}/session/end")
+    at_provider.click("button[value=yes]")
+    expect(at_provider.get_by_text("Logged out at the provider")).to_be_visible()
+    assert page.evaluate("over") == {"code": 4401, "reason": "session.ended"}
+    assert page.evaluate("ended") == {"code": "session.ended"}
+    answer = fetch(page, "/api/orders")
+    assert answer["status"] == 401
+    assert members(answer)["code"] == "session.ended"
+    fleet.provider.wait_for("backchannel spa told")
+    assert "backchannel failed" not in fleet.provider.output
+    fleet.gateways[0].wait_for('"by": "backchannel_logout"')
+    assert "backchannel_logout" not in fleet.gateways[1].output
+    # The provider has forgotten the person too; a new login makes a new session, which lives.
+    log_in(page, one)
+    assert fetch(page, "/api/orders")["status"] == 200
+
+
 def test_denying_at_the_provider_ends_on_a_page_that_reflects_nothing(
     page: Page, fleet: Fleet
 ) -> None:

@@ -104,6 +104,21 @@ def test_every_page_a_person_may_meet_fits_a_laptop_and_a_phone(
     picture(page, "sample-7-error", dark=True)
 
 
+def test_logging_out_at_the_provider_logs_out_of_the_app_j16(
+    page: Page, context: BrowserContext, dev_world: DevWorld
+) -> None:
+    log_in(page, dev_world)
+    at_provider = context.new_page()
+    at_provider.goto(dev_world.issuer)
+    expect(at_provider.get_by_text("is told when you log out here")).to_be_visible()
+    at_provider.get_by_role("button", name="Log out here").click()
+    at_provider.get_by_role("button", name="Log out").click()
+    expect(at_provider.get_by_text("You are logged out")).to_be_visible()
+    page.goto(dev_world.home)
+    expect(page.get_by_role("button", name="Log in").first).to_be_visible()
+    dev_world.program.wait_for("backchannel_logout")
+
+
 def test_a_session_ended_elsewhere_is_said_kindly_and_starts_no_loop(
     browser: Browser, page: Page, dev_world: DevWorld
 ) -> None:

@@ -44,9 +44,14 @@ OPERATIONS: dict[str, Operation] = {
     "end": lambda store: store.end(LookupId("other"), [SUBJECT]),
     "members": lambda store: store.members(SUBJECT),
     "claim": lambda store: store.claim("name", ttl=LONG),
+    "end, and keep": lambda store: store.end(LookupId("other"), [SUBJECT], keep=LONG),
+    "take": lambda store: store.take(A),
+    "claimed": lambda store: store.claimed("name"),
+    "mark": lambda store: store.mark([SUBJECT, IndexName("another")], 1.0, ttl=LONG),
+    "marks": lambda store: store.marks([SUBJECT, IndexName("another")]),
     "ping": lambda store: store.ping(),
 }
-WRITES = ("create", "replace", "end", "claim")
+WRITES = ("create", "replace", "end", "end, and keep", "take", "claim", "mark")
 
 
 @pytest.fixture
@@ -400,7 +405,26 @@ async def test_f7_a_damaged_record_is_no_session_for_itself_alone_and_is_kept(
     assert not await patient_store.replace(A, StoredRecord(2, b"two"), expected=1, ttl=LONG)
     assert not await create(A)(patient_store)
     assert server.command("EXISTS", "gw:s:lookup-a") == 1
-    assert await patient_store.end(A, [SUBJECT])
+    assert await patient_store.end(A, [SUBJECT], keep=LONG)
+    assert server.command("EXISTS", "gw:s:lookup-a", "gw:x:lookup-a") in (0, 1)
+    assert await patient_store.take(A) is None
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("SET", "gw:t:by-subject", "garbage"), ("RPUSH", "gw:t:by-subject", "value")],
+    ids=["no number", "a list"],
+)
+async def test_f7_a_damaged_mark_is_none_and_gives_way_to_a_new_one(
+    command: tuple[str, ...], server: RealServer, patient_store: RedisStore
+) -> None:
+    server.command(*command)
+    assert await patient_store.marks([SUBJECT]) == [None]
+    await patient_store.mark([SUBJECT], 7.0, ttl=LONG)
+    assert await patient_store.marks([SUBJECT]) == [7.0]
+    left = server.command("PTTL", "gw:t:by-subject")
+    assert isinstance(left, int)
+    assert 0 < left <= LONG * 1000
 
 
 async def test_f18_nobody_ever_gets_another_session_when_callers_leave(

@@ -8,10 +8,11 @@ import json
 import sys
 import urllib.request
 
-import uvicorn
 from joserfc.jwk import KeySetSerialization
 
+from gateway import server
 from gateway.dev.sample_api import create_sample_api
+from gateway.settings import Limits
 
 
 def main() -> None:
@@ -26,7 +27,9 @@ def main() -> None:
         return await asyncio.to_thread(fetch)
 
     api = create_sample_api(issuer=issuer, audience=audience, keys=keys)
-    uvicorn.run(api, host="127.0.0.1", port=int(port), log_level="warning")
+    # By our own server, which hands over its sockets: uvicorn would not, and WebSockets need it.
+    listener = server.Listener(api, [server.bind("127.0.0.1", int(port))])
+    asyncio.run(server.serve([listener], limits=Limits(), refused=lambda *_: None))
 
 
 if __name__ == "__main__":

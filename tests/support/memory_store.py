@@ -6,7 +6,7 @@ It passes the same contract suite as the store on Redis. `MemoryStore` is one pr
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from gateway.errors import Code, Unavailable
@@ -34,8 +34,10 @@ class Data:
 
     clock: Clock
     sessions: dict[LookupId, tuple[StoredRecord, float]] = field(default_factory=dict)
+    kept: dict[LookupId, tuple[StoredRecord, float]] = field(default_factory=dict)
     indexes: dict[IndexName, dict[LookupId, float]] = field(default_factory=dict)
     claims: dict[str, float] = field(default_factory=dict)
+    marks: dict[IndexName, tuple[float, float]] = field(default_factory=dict)  # value, until
     locks: dict[LookupId, Lock] = field(default_factory=dict)
     clients: "list[MemoryStore]" = field(default_factory=list)
     down: bool = False
@@ -124,21 +126,39 @@ class MemoryStore:
         await self._answered()
         return fits
 
-    async def end(self, lookup: LookupId, indexes: Sequence[IndexName]) -> bool:
+    async def end(
+        self, lookup: LookupId, indexes: Sequence[IndexName], *, keep: float = 0.0
+    ) -> bool:
         self._count(writes=1)
-        was_there = self._data.live(lookup) is not None
-        if was_there:
+        record = self._data.live(lookup)
+        if record is not None:
             del self._data.sessions[lookup]
+            if keep > 0:
+                self._data.kept[lookup] = (record, self._data.clock.now() + keep)
             self._data.tell(lookup)
         for name in indexes:
             self._data.indexes.get(name, {}).pop(lookup, None)
         await self._answered()
-        return was_there
+        return record is not None
+
+    async def take(self, lookup: LookupId) -> StoredRecord | None:
+        if lookup in self._data.kept:
+            self._count(writes=1)
+        else:
+            self._count(reads=1)
+        record, until = self._data.kept.pop(lookup, (None, 0.0))
+        return record if until > self._data.clock.now() else None
 
     async def members(self, index: IndexName) -> list[LookupId]:
         self._count(reads=1)
         now = self._data.clock.now()
         return [key for key, until in self._data.indexes.get(index, {}).items() if until > now]
+
+    async def scan(self, batch: int) -> AsyncIterator[list[LookupId]]:
+        there = list(self._data.sessions)
+        for start in range(0, max(1, len(there)), batch):
+            self._count(reads=1)
+            yield there[start : start + batch]
 
     async def claim(self, name: str, *, ttl: float) -> bool:
         self._count(writes=1)
@@ -147,6 +167,24 @@ class MemoryStore:
             return False
         self._data.claims[name] = now + ttl
         return True
+
+    async def claimed(self, name: str) -> bool:
+        self._count(reads=1)
+        return self._data.claims.get(name, 0.0) > self._data.clock.now()
+
+    async def mark(self, names: Sequence[IndexName], value: float, *, ttl: float) -> None:
+        self._count(writes=1)
+        now = self._data.clock.now()
+        for name in names:
+            known, until = self._data.marks.get(name, (value, 0.0))
+            greatest = max(known, value) if until > now else value
+            self._data.marks[name] = (greatest, now + ttl)
+
+    async def marks(self, names: Sequence[IndexName]) -> list[float | None]:
+        self._count(reads=1)
+        now = self._data.clock.now()
+        known = [self._data.marks.get(name, (0.0, 0.0)) for name in names]
+        return [value if until > now else None for value, until in known]
 
     def watch(self, changes: Changes) -> None:
         if self._changes is not None:
@@ -246,8 +284,10 @@ class MemoryStore:
     def lose_everything(self) -> None:
         """What FLUSHALL does (F6)."""
         self._data.sessions.clear()
+        self._data.kept.clear()
         self._data.indexes.clear()
         self._data.claims.clear()
+        self._data.marks.clear()
         self._data.locks.clear()
         self._data.tell(None)
 

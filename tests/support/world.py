@@ -113,6 +113,7 @@ class World:
     clock: TurnableClock = field(default_factory=TurnableClock)
     replicas: int = 1
     store: Any = None
+    jose: Any = field(default_factory=JoserfcJose)
     timing: Timing = field(default_factory=Timing)
 
     def __post_init__(self) -> None:
@@ -145,7 +146,7 @@ class World:
             grants=_lock_of(store),
             back_channel=Providers(*self.providers.values()),
             upstream=self.api,
-            jose=JoserfcJose(),
+            jose=self.jose,
             clock=self.clock,
             entropy=self.entropy,
             audit=StructlogAudit(self.ring.audit_key, self.audit_text),
@@ -177,9 +178,16 @@ class World:
         """Exactly these octets, no browser's manners."""
         return await call(self.gateway.public, method, target, headers, body, peer=peer)
 
-    async def admin(self, target: bytes) -> Answer:
+    async def admin(
+        self,
+        target: bytes,
+        method: str = "GET",
+        *fields: tuple[bytes, bytes],
+        peer: str = "127.0.0.1",
+    ) -> Answer:
         """What the operators' listener says."""
-        return await call(self.gateway.admin, "GET", target, [(b"host", b"127.0.0.1:9090")])
+        sent = [(b"host", b"127.0.0.1:9090"), *fields]
+        return await call(self.gateway.admin, method, target, sent, peer=peer)
 
     def audit_key(self, key: bytes) -> None:
         """Start over with another key for the log's pseudonyms."""

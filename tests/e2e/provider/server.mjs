@@ -51,6 +51,8 @@ const provider = new Provider(settings.issuer, {
     Session: 86400, Grant: 86400, Interaction: 600, ...settings.ttl,
   },
   interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
+  // It would post to no loopback address, which is where every client of the tests is.
+  fetch: (url, { dispatcher, ...options }) => globalThis.fetch(url, options),
   renderError: async (ctx, out) => page(ctx, 'Provider error', `<pre>${out.error}</pre>`),
   features: {
     devInteractions: { enabled: false }, // its pages ask the network for fonts
@@ -112,6 +114,8 @@ provider.use(async (ctx, next) => {
   }
   if (ctx.path === '/token/revocation') console.log(`revoked ${ctx.status}`);
 });
+provider.on('backchannel.success', (ctx, client) => console.log(`backchannel ${client.clientId} told`));
+provider.on('backchannel.error', (ctx, error) => console.log(`backchannel failed: ${error.message} ${error.cause ?? ''}`));
 provider.on('server_error', (ctx, error) => console.log(`error ${error.message}`));
 
 const server = provider.listen(settings.port, '127.0.0.1', () => console.log('ready'));

@@ -3,6 +3,14 @@
 import re
 from ipaddress import ip_address, ip_network
 
+from gateway.edge.administration import (
+    PATH,
+    End,
+    Look,
+    OnePerson,
+    OneSession,
+    read_order,
+)
 from gateway.edge.answer_framing import CHUNKED, UNTIL_CLOSE, MalformedAnswer, answer_framing
 from gateway.edge.challenge import rejects_token
 from gateway.edge.cookies import (
@@ -63,6 +71,15 @@ def _target(octets: bytes) -> None:
     assert octets.endswith(target.wire if target.path != b"/" else target.wire[1:])
     assert parse_target(target.wire, authority_expected=b"") == target
     refuse_tokens(target)
+
+
+def _admin_order(octets: bytes) -> None:
+    """A target of the operators' listener; both methods mean the same sessions."""
+    end = read_order("DELETE", octets)
+    assert octets.startswith(PATH)
+    assert isinstance(end, End)
+    if isinstance(end.whose, OnePerson | OneSession):
+        assert read_order("GET", octets) == Look(end.whose)
 
 
 def _host(octets: bytes) -> None:
@@ -224,8 +241,10 @@ _TARGET = frozenset(
 )
 _HANDSHAKE = frozenset({Code.WEBSOCKET_MALFORMED, Code.WEBSOCKET_VERSION, Code.TOKEN_IN_REQUEST})
 
+_ADMIN_ORDER = frozenset({Code.ROUTE_NOT_FOUND, Code.ADMIN_SELECTOR, Code.SESSION_NOT_FOUND})
 PARSERS = (
     Parser("target", "edge/target.py", _target, _TARGET, seeds=_vectors("targets.txt")),
+    Parser("admin_order", "edge/administration.py", _admin_order, _ADMIN_ORDER),
     Parser("host", "edge/host.py", _host, frozenset({Code.HOST_MALFORMED, Code.HOST_MISDIRECTED})),
     Parser("public_origin", "edge/host.py", _public_origin, errors=(ValueError,)),
     Parser("cookies", "edge/cookies.py", _cookies, frozenset({Code.SESSION_AMBIGUOUS})),

@@ -18,6 +18,7 @@ from gateway.oidc.compact_jws import (
 from gateway.oidc.id_token import check_id_token
 from gateway.oidc.json_object import NotAnObject, read_json_object
 from gateway.oidc.keys import Algorithm, JwksDocument, KeySet, SignedToken
+from gateway.oidc.logout_token import LONGEST_LIFE, check_head, check_logout_token, read_form
 from gateway.oidc.metadata import read_metadata
 from gateway.oidc.parameters import UnreadableParameter, form, read_parameters
 from gateway.oidc.token_endpoint import MAX_LIFETIME, read_grant
@@ -122,6 +123,20 @@ def _id_token(octets: bytes) -> None:
     assert identity.subject
 
 
+def _logout_token(octets: bytes) -> None:
+    """The claims of a token whose signature was right."""
+    order = check_logout_token(
+        SignedToken(Algorithm.RS256, "logout+jwt", read_json_object(octets)), CLIENT, now=NOW
+    )
+    assert order.issuer == ISSUER
+    assert order.subject or order.sid
+    assert NOW - CLIENT.leeway < order.expires_at <= NOW + CLIENT.leeway + LONGEST_LIFE
+
+
+def _logout_form(octets: bytes) -> None:
+    check_head(read_form(octets), CLIENT)
+
+
 _CLAIMS = frozenset(code for code in Code if code.value.startswith("id_token."))
 _GRANT = frozenset(
     {
@@ -166,4 +181,22 @@ PARSERS = (
         frozenset({Code.USERINFO_INVALID, Code.PROVIDER_UNAVAILABLE}),
     ),
     Parser("id_token_claims", "oidc/id_token.py", _id_token, _CLAIMS, (NotAnObject,)),
+    Parser(
+        "logout_token_claims",
+        "oidc/logout_token.py",
+        _logout_token,
+        frozenset({Code.LOGOUT_TOKEN_CLAIMS}),
+        (NotAnObject,),
+    ),
+    Parser(
+        "logout_form",
+        "oidc/logout_token.py",
+        _logout_form,
+        frozenset(
+            {
+                *(Code.LOGOUT_TOKEN_MISSING, Code.LOGOUT_TOKEN_MALFORMED),
+                Code.LOGOUT_TOKEN_SIGNATURE,
+            }
+        ),
+    ),
 )

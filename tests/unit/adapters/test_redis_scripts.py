@@ -4,13 +4,15 @@ import hashlib
 
 import pytest
 
-from gateway.adapters import redis_scripts
+from gateway.adapters import redis_marks, redis_scripts
+from gateway.adapters.redis_marks import Marks, number
 from gateway.adapters.redis_scripts import Layout, Script, Step, milliseconds, pack, unpack
 from gateway.ports import IndexName, LookupId, StoredRecord
 
 A = LookupId("a")
 RECORD = StoredRecord(1, b"sealed")
 LAYOUT = Layout("gw:")
+MARKS = Marks("gw:")
 
 
 @pytest.mark.parametrize("generation", [0, 1, 255, 256, 2**63, 2**64 - 1])
@@ -48,6 +50,12 @@ STEPS: dict[str, Step] = {
     "delete": LAYOUT.end(A, [IndexName("i")])[0],
     "leave": LAYOUT.end(A, [IndexName("i")])[1],
     "claim": LAYOUT.claim("n", 1.0),
+    "take live": LAYOUT.take_live(A),
+    "take kept": LAYOUT.take_kept(A),
+    "keep": LAYOUT.keep(A, b"value", 1.0),
+    "claims": LAYOUT.claims("n"),
+    "mark": MARKS.write(IndexName("m"), 1.5, 1.0),
+    "marks": MARKS.read([IndexName("m"), IndexName("n")]),
     "ping": LAYOUT.ping(),
     "own id": LAYOUT.own_id(),
     "track": LAYOUT.track(7, "watcher"),
@@ -65,12 +73,20 @@ REPLIES: dict[str, tuple[object, ...]] = {
     "delete": (0, 1),
     "leave": (0, 1),
     "claim": (None, b"OK"),
+    "take live": ([0, b""], [1, b"value"]),
+    "take kept": ([0, b""], [1, b"value"]),
+    "keep": (b"OK",),
+    "claims": ([None], [b"1"]),
+    "mark": (0, 1),
+    "marks": ([None, None], [b"1.5", None]),
     "ping": (b"PONG",),
     "own id": (0, 1, 2, -1),
     "track": (b"OK",),
     "listen": ([b"subscribe", b"__redis__:invalidate", 1],),
     "prove": (b"OK",),
 }
+
+LISTS = ("read one", "read two", "members", "claims", "marks", "take live", "take kept")
 
 EVERY_REPLY: tuple[object, ...] = (
     *(reply for replies in REPLIES.values() for reply in replies),
@@ -92,7 +108,7 @@ EVERY_REPLY: tuple[object, ...] = (
 def test_f4_a_step_accepts_its_own_replies_and_no_others(name: str) -> None:
     for reply in EVERY_REPLY:
         own = any(type(reply) is type(fit) and reply == fit for fit in REPLIES[name])
-        alike = name in ("read one", "read two", "members") and isinstance(reply, list)
+        alike = name in LISTS and isinstance(reply, list)
         if not alike:
             assert STEPS[name].fits(reply) is own, reply
 
@@ -107,6 +123,10 @@ def test_f4_a_step_accepts_its_own_replies_and_no_others(name: str) -> None:
         ("read two", [b"a", None], True),
         ("members", [None], False),
         ("members", [b"a", 1], False),
+        ("take live", [1], False),
+        ("take live", [2, b"a"], False),
+        ("take live", [1, None], False),
+        ("take live", [b"a", b"b"], False),
     ],
 )
 def test_f4_a_list_fits_by_length_and_by_what_is_in_it(
@@ -115,7 +135,7 @@ def test_f4_a_list_fits_by_length_and_by_what_is_in_it(
     assert STEPS[name].fits(reply) is expected
 
 
-@pytest.mark.parametrize("name", ["replace", "enter", "members"])
+@pytest.mark.parametrize("name", ["replace", "enter", "members", "mark", "take live", "take kept"])
 def test_a_lua_step_touches_one_key_so_that_a_cluster_can_run_it(name: str) -> None:
     words = STEPS[name].words
     assert words[0] == 1
@@ -129,6 +149,8 @@ def test_every_key_begins_with_the_prefix() -> None:
         layout.create(A, RECORD, 1.0),
         *layout.end(A, [IndexName("i")]),
         layout.claim("n", 1.0),
+        layout.claims("n"),
+        Marks("tenant-7:").read([IndexName("m")]),
         layout.prove("watcher", 1),
     )
     assert all(str(step.words[1]).startswith("tenant-7:") for step in steps)
@@ -167,13 +189,29 @@ def test_only_the_key_of_a_session_names_one(key: bytes, lookup: bytes | None) -
     assert LAYOUT.session_in(key) == lookup
 
 
-def test_sessions_indexes_and_claims_of_one_name_do_not_meet() -> None:
+def test_sessions_indexes_claims_and_marks_of_one_name_do_not_meet() -> None:
     keys = {
         LAYOUT.read([LookupId("x")]).words[1],
         LAYOUT.members(IndexName("x")).words[1],
         LAYOUT.claim("x", 1.0).words[1],
+        MARKS.write(IndexName("x"), 1.0, 1.0).words[1],
+        LAYOUT.keep(LookupId("x"), b"", 1.0).words[1],
     }
-    assert len(keys) == 3
+    assert len(keys) == 5
+    assert LAYOUT.take_kept(A).words[1] == LAYOUT.keep(A, b"", 1.0).words[1]
+    assert LAYOUT.take_live(A).words[1] == LAYOUT.read([A]).words[1]
+    assert LAYOUT.claims("x").words[1] == LAYOUT.claim("x", 1.0).words[1]
+    assert MARKS.read([IndexName("x")]).words[1] == MARKS.write(IndexName("x"), 1, 1).words[1]
+
+
+@pytest.mark.parametrize("value", [0.0, 1.5, 1_700_000_000.0, 1_700_000_000.123456, -1.0, 1e15])
+def test_the_number_of_a_mark_is_the_number(value: float) -> None:
+    assert number(str(MARKS.write(IndexName("x"), value, 1.0).words[2]).encode()) == value
+
+
+@pytest.mark.parametrize("value", [None, b"", b"x", b"nan", b"inf", b"-inf", b"1e999", b"\xff"])
+def test_f7_what_is_no_number_is_no_mark(value: bytes | None) -> None:
+    assert number(value) is None
 
 
 def test_what_ends_a_session_comes_before_tidying_its_indexes() -> None:
@@ -182,7 +220,11 @@ def test_what_ends_a_session_comes_before_tidying_its_indexes() -> None:
 
 
 @pytest.mark.parametrize(
-    "script", [redis_scripts.REPLACE, redis_scripts.ENTER, redis_scripts.MEMBERS]
+    "script",
+    [
+        *(redis_scripts.REPLACE, redis_scripts.ENTER, redis_scripts.MEMBERS),
+        *(redis_marks.MARK, redis_scripts.TAKE),
+    ],
 )
 def test_a_script_is_called_by_its_digest_or_in_full(script: Script) -> None:
     step = STEPS["replace"]
@@ -190,3 +232,18 @@ def test_a_script_is_called_by_its_digest_or_in_full(script: Script) -> None:
     assert script.by_digest(step).words == ("EVALSHA", digest, *step.words)
     assert script.in_full(step).words == ("EVAL", script.text, *step.words)
     assert script.in_full(step).fits is step.fits
+
+
+def test_a_prefix_with_signs_of_a_pattern_finds_its_own_keys_alone() -> None:
+    step = Layout("a*[b-c]?^\\:").scan(b"0", 10)
+    assert step.words[3] == r"a\*\[b\-c\]\?\^\\:s:*"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [None, [], [b"0"], [b"0", None], [b"0", [None]], [0, []], [b"x", []], [b"0", [], []], b"0"],
+)
+def test_what_is_no_page_of_a_scan_does_not_fit(reply: object) -> None:
+    step = LAYOUT.scan(b"0", 10)
+    assert step.fits([b"17", [b"gw:s:a"]])
+    assert not step.fits(reply)

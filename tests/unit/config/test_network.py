@@ -3,7 +3,8 @@
 import pytest
 
 from gateway.config.network import Place
-from tests.unit.config.documents import errors, settings, warnings
+from gateway.secret import AdminToken
+from tests.unit.config.documents import ENVIRON, check, errors, settings, warnings
 
 
 @pytest.mark.parametrize(
@@ -78,6 +79,18 @@ def test_an_admin_listener_on_the_network_is_a_warning() -> None:
     assert warnings({"admin.host": "0.0.0.0"}) == ["admin.host"]
     assert warnings({"admin.host": "::1"}) == []
     assert warnings({"admin.host": "localhost"}) == []
+
+
+def test_the_operators_token_is_a_secret_that_nobody_guesses() -> None:
+    place = {"admin.token": {"env": "CLIENT_SECRET"}}
+    assert settings({}).admin.token is None
+    assert settings(place).admin.token == AdminToken(ENVIRON["CLIENT_SECRET"])
+    for weak in ("short", "x" * 31, "x" * 32 + " ", "ü" * 40, "x" * 32 + "\nX"):
+        _, found = check(place, {**ENVIRON, "CLIENT_SECRET": weak})
+        assert "admin.token" in [one.path for one in found]
+        assert weak not in str(found)
+    assert errors({"admin.token": "o7Ny-admin-of-32-characters-or-more"}) == ["admin.token"]
+    assert errors({"admin.token": {"env": "NOT_SET"}}) == ["admin.token"]
 
 
 @pytest.mark.parametrize("workers", ["auto", 1, 2, 256])

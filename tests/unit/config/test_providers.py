@@ -371,11 +371,28 @@ def test_a_misspelt_endpoint_is_named_once_and_hides_no_other() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["id_token_algorithms", "trusted_audiences", "leeway", "fetch_userinfo"]
+    "key",
+    [
+        *("id_token_algorithms", "trusted_audiences", "leeway", "fetch_userinfo"),
+        *("require_logout_typ", "frontchannel_logout"),
+    ],
 )
 def test_what_only_openid_providers_have_is_refused_for_plain_ones(key: str) -> None:
     values = {"id_token_algorithms": ["RS256"], "trusted_audiences": ["x"], "leeway": 5}
     assert errors(plain(**{key: values.get(key, True)})) == [f"providers.plain.{key}"]
+
+
+def test_a_providers_frames_end_nothing_unless_somebody_says_so_j18() -> None:
+    made, _ = check()
+    assert made is not None
+    assert not made.clients[0].frontchannel_logout
+    assert not made.clients[0].require_logout_typ
+    made, _ = check(
+        {"providers.main.frontchannel_logout": True, "providers.main.require_logout_typ": True}
+    )
+    assert made is not None
+    assert made.clients[0].frontchannel_logout
+    assert made.clients[0].require_logout_typ
 
 
 def test_what_only_plain_providers_have_is_refused_for_openid_ones() -> None:

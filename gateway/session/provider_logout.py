@@ -1,0 +1,121 @@
+"""Sessions end because their provider says so: Back-Channel and Front-Channel Logout 1.0.
+
+The order of the steps makes a logout token safe to repeat (ADR 0023). Whatever fails, nothing of
+it is remembered as done, the provider is told 503, and the same token works when it comes again:
+
+    refuse a token that was used · leave a mark for logins under way · end what is there · remember
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+
+from gateway.errors import Code, Refused, Unavailable
+from gateway.oidc.client import Kind
+from gateway.oidc.keys import SignedToken
+from gateway.oidc.logout_token import LogoutOrder, check_head, check_logout_token
+from gateway.ports import Caller
+from gateway.secret import LogoutToken
+from gateway.session.indexes import Listed
+from gateway.session.leftovers import kept_for
+from gateway.session.manager import Sessions
+from gateway.session.provider import Provider
+
+_CLOCKS_DIFFER = 60.0  # seconds between replicas' clocks; a token is remembered so much longer
+
+_SAME_FAULT = {
+    Code.ID_TOKEN_SIGNATURE: Code.LOGOUT_TOKEN_SIGNATURE,
+    Code.ID_TOKEN_MALFORMED: Code.LOGOUT_TOKEN_MALFORMED,
+}
+
+
+class ProviderLogout:
+    """Carries out what providers order, on any replica, without any cookie (J16, J19)."""
+
+    def __init__(self, providers: Mapping[str, Provider], sessions: Sessions) -> None:
+        self._providers = providers
+        self._sessions = sessions
+
+    def provider(self, name: str) -> Provider:
+        """Return the OpenID provider of this name; `Refused(LOGIN_PROVIDER_UNKNOWN)` if none."""
+        provider = self._providers.get(name)
+        if provider is None or provider.client.kind is not Kind.OIDC:
+            raise Refused(Code.LOGIN_PROVIDER_UNKNOWN)
+        return provider
+
+    async def back_channel(self, provider: Provider, token: LogoutToken, caller: Caller) -> int:
+        """Carry out a logout token (Back-Channel Logout section 2.6, 2.7); returns how many ended.
+
+        None may be there (any more): that is a success too (J15). Raises `Refused` with a
+        `LOGOUT_TOKEN_…` code, or `Unavailable`, after which the same token may come again.
+        """
+        client = provider.client
+        check_head(token, client)
+        order = check_logout_token(
+            await self._signed(provider, token), client, now=self._sessions.clock.now()
+        )
+        store, once = self._sessions.store, _once(client.provider, order)
+        if await store.claimed(once):
+            raise Refused(Code.LOGOUT_TOKEN_REPLAYED)
+        await self._sessions.tombstones.put(client.provider, order)
+        found = await self._of_order(provider, order)
+        ended = await self._end(found, "backchannel_logout", caller, keeps=not client.is_offline)
+        left = order.expires_at + client.leeway - self._sessions.clock.now()
+        if not await store.claim(once, ttl=max(left, 0.0) + _CLOCKS_DIFFER):
+            raise Refused(Code.LOGOUT_TOKEN_REPLAYED, note="another replica has just got it too")
+        return ended
+
+    async def front_channel(self, provider: Provider, sid: str, caller: Caller) -> int:
+        """End the sessions of a provider's session; returns how many ended. Raises `Unavailable`.
+
+        Nothing proves who sent it, so nothing is done that another login does not mend: no token
+        is revoked (H17).
+        """
+        found = await self._of_sid(provider, sid)
+        return await self._end(found, "frontchannel_logout", caller)
+
+    async def _signed(self, provider: Provider, token: LogoutToken) -> SignedToken:
+        try:
+            return await provider.verify(token)
+        except Refused as refusal:
+            code = _SAME_FAULT.get(refusal.code)
+            if code is None:  # what the provider publishes is at fault, not who sent the token
+                raise Unavailable(Code.PROVIDER_UNAVAILABLE, note=refusal.note) from refusal
+            raise Refused(code, note=refusal.note) from None
+
+    async def _of_order(self, provider: Provider, order: LogoutOrder) -> list[Listed]:
+        """Return the sessions an order is about (J12)."""
+        if order.sid is not None:
+            found = await self._of_sid(provider, order.sid)
+            return [one for one in found if order.subject in (None, one.facts.subject)]
+        if order.subject is None:
+            return []
+        found = await self._sessions.indexes.of_user(order.issuer, order.subject)
+        return _of_provider(provider, found)
+
+    async def _of_sid(self, provider: Provider, sid: str) -> list[Listed]:
+        found = await self._sessions.indexes.of_sid(provider.client.issuer, sid)
+        return _of_provider(provider, found)
+
+    async def _end(
+        self, found: Sequence[Listed], by: str, caller: Caller, *, keeps: bool = False
+    ) -> int:
+        ended = 0
+        now = self._sessions.clock.now()
+        for listed in found:
+            keep = kept_for(listed.facts, now) if keeps else 0.0
+            ended += await self._sessions.end(
+                listed.lookup, listed.facts, by=by, caller=caller, keep=keep
+            )
+        return ended
+
+
+def _of_provider(provider: Provider, found: Sequence[Listed]) -> list[Listed]:
+    """Leave out sessions of another client at the same issuer: the token was not for that one."""
+    return [one for one in found if one.facts.provider == provider.client.provider]
+
+
+def _once(provider: str, order: LogoutOrder) -> str:
+    """Return the name under which a token is remembered; a `jti` may hold anything."""
+    octets = json.dumps([provider, order.issuer, order.jti]).encode()
+    return f"logout:{hashlib.sha256(octets).hexdigest()}"

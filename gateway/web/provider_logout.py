@@ -1,0 +1,77 @@
+"""`/bff/backchannel-logout/{provider}` and `/bff/frontchannel-logout/{provider}`.
+
+Neither looks at a cookie: the first is called by the provider itself, and the second from a frame
+on its page, where browsers keep ours back (J4, J19). So there is nothing a cross-site request
+could borrow, and both are open to everybody; failures are limited by address (J17).
+"""
+
+from gateway.edge.headers import framed_page_fields, page_fields
+from gateway.edge.messages import Fields, Reply
+from gateway.errors import Code, Refused
+from gateway.oidc.client import origin_of
+from gateway.oidc.logout_token import read_form
+from gateway.oidc.parameters import UnreadableParameter, read_parameters
+from gateway.ports import Clock
+from gateway.session.provider import Provider
+from gateway.session.provider_logout import ProviderLogout
+from gateway.web import pages
+from gateway.web.asking import Asking
+from gateway.web.failure_limit import FailureLimit
+from gateway.web.site import Site
+
+
+class ProviderCalls:
+    """What identity providers ask for."""
+
+    def __init__(self, site: Site, logout: ProviderLogout, clock: Clock) -> None:
+        self._site = site
+        self._logout = logout
+        self._limit = FailureLimit(clock)
+
+    async def back_channel(self, asking: Asking, name: str) -> Reply:
+        """`POST /bff/backchannel-logout/{provider}` (Back-Channel Logout section 2.5, 2.8)."""
+        provider = self._logout.provider(name)
+        address = asking.caller.address
+        self._limit.check(address)
+        try:
+            token = read_form(await asking.form())
+            self._limit.check(address)  # others of this address may have failed meanwhile
+            await self._logout.back_channel(provider, token, asking.caller)
+        except Refused as refusal:
+            if refusal.code is not Code.LOGOUT_TOO_MANY:
+                self._limit.failed(address)
+            raise
+        return Reply(200, page_fields(secure=self._site.origin.is_secure))
+
+    async def front_channel(self, asking: Asking, name: str) -> Reply:
+        """`GET /bff/frontchannel-logout/{provider}?iss&sid` (Front-Channel Logout section 2).
+
+        What is missing, wrong or unknown gets the same answer as what was ended: whoever guesses
+        learns nothing (J18).
+        """
+        provider = self._logout.provider(name)
+        if not provider.client.frontchannel_logout:
+            raise Refused(Code.LOGIN_PROVIDER_UNKNOWN)
+        address = asking.caller.address
+        self._limit.check(address)
+        sid = _sid(asking.target.query or b"", provider)
+        if sid is None or not await self._logout.front_channel(provider, sid, asking.caller):
+            self._limit.failed(address)
+        return Reply(200, self._framed_fields(provider), _PAGE)
+
+    def _framed_fields(self, provider: Provider) -> Fields:
+        framer = origin_of(provider.client.issuer)
+        fields = framed_page_fields(self._site.origin.is_secure, framer)
+        return ((b"content-type", pages.HTML), *fields)
+
+
+_PAGE = pages.page("Logged out", "<p>This application has been told.</p>")
+
+
+def _sid(query: bytes, provider: Provider) -> str | None:
+    """Return the `sid` of a query that names this very issuer beside it, each once; else None."""
+    try:
+        found = read_parameters(query, frozenset({"iss", "sid"}))
+    except UnreadableParameter:
+        return None
+    return found.get("sid") if found.get("iss") == provider.client.issuer else None
