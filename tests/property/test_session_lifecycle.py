@@ -7,151 +7,72 @@ messages of `wrong`.
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
-from dataclasses import dataclass
-from importlib.util import find_spec
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
 from urllib.parse import parse_qsl
 
+import hypothesis
 import pytest
 from hypothesis import HealthCheck
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
 
-from gateway.adapters.redis_client import StoreSettings
-from gateway.adapters.redis_store import RedisStore
-from gateway.edge.messages import Body, UpstreamRequest
+from gateway.edge.messages import UpstreamRequest
 from gateway.errors import Unavailable
 from gateway.oidc.back_channel import BackChannelRequest
-from gateway.ports import LookupId, UpstreamAnswer
-from gateway.secret import StoreUrl
-from gateway.session.timing import Timing
+from gateway.ports import Caller, Doubt, LookupId, Mine, Turn
+from gateway.session.model import Session, Tokens
 from gateway.session.token_life import SAFETY
-from tests.support.api import FakeApi
 from tests.support.asgi import Answer, call
 from tests.support.browser import Browser
-from tests.support.clock import TurnableClock
-from tests.support.examples import examples
+from tests.support.examples import USUAL, examples
 from tests.support.faulty_store import Fault
-from tests.support.fleet import Fleet, Replica
 from tests.support.held_line import Mishap, Presented
-from tests.support.provider import sign
+from tests.support.lifecycle_machine import (
+    PEOPLE,
+    PREFIX,
+    REPLICAS,
+    LifecycleMachine,
+    UnderWay,
+)
 from tests.support.redis_servers import RealServer, redis_server_binary, running
-from tests.support.session_truth import Known, Truth
 from tests.support.token_families import Reuse
 from tests.support.world import SESSION
 
-PEOPLE = ("ada", "ada", "bob")  # by browser
-REPLICAS = 3
-PREFIX = "gw:"
-
-HAS_BACK_CHANNEL_LOGOUT = find_spec("gateway.session.provider_logout") is not None
+EXAMPLES = 70
+"""Of fifty steps each, or a few less."""
 
 who = st.integers(0, len(PEOPLE) - 1)
 where = st.integers(0, REPLICAS - 1)
 operations = st.sampled_from(
-    ["read", "replace", "replace", "end", "create", "claim", "members", "begin", "renew", "finish"]
+    [
+        "read",
+        "replace",
+        "replace",
+        "end",
+        "end",
+        "create",
+        "claim",
+        "members",
+        "read_many",
+        "mark",
+        "marks",
+        "claimed",
+        "begin",
+        "renew",
+        "finish",
+    ]
 )
 
-# The lease is longer than any example takes: leases end when the model says so. Everything else
-# is over before one notices.
-TIMING = Timing(
-    lease=60.0,
-    renew_every=0.05,
-    first_pause=0.01,
-    longest_pause=0.05,
-    patience=0.1,
-    retry_write_first=0.005,
-    retry_write_longest=0.02,
-    last_tries=0.1,
-)
 
-Action = Callable[[Browser], Awaitable[list[Answer]]]
-
-
-@dataclass(eq=False)
-class UnderWay:
-    """Something a browser began."""
-
-    what: str
-    browser: int
-    at: Replica
-    session: Known | None  # of its cookie, when it began
-    was_over: bool
-    others: list[Known]  # sessions this is to end, if it is answered with 200
-    task: "asyncio.Task[list[Answer]]"
-
-
-class WatchfulApi(FakeApi):
-    """The API: looks at every token it is sent."""
-
-    look: Callable[[UpstreamRequest], None]
-
-    async def send(self, request: UpstreamRequest, body: Body | None) -> UpstreamAnswer:
-        self.look(request)
-        return await super().send(request, body)
-
-
-class Lifecycle(RuleBasedStateMachine):
+class Lifecycle(LifecycleMachine):
     """Three browsers of two people, three replicas."""
-
-    server: ClassVar[RealServer]
-    counted: ClassVar[Counter[str]] = Counter()
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.loop = asyncio.new_event_loop()
-        self.server.command("FLUSHALL")
-        self.troubled = False  # something has been broken since everything was well
-        self.logins = self.barriers = 0
-        self.under_way: list[UnderWay] = []
-        self._run(self._begin())
-
-    async def _begin(self) -> None:
-        address = StoreSettings(
-            StoreUrl(f"unix://{self.server.socket_path}"),
-            prefix=PREFIX,
-            connect_timeout=5.0,  # a busy machine is no fault of the store
-            command_timeout=5.0,
-            slot_timeout=5.0,
-            budget=10.0,
-        )
-        self.shared = RedisStore(address)
-        self.fleet = Fleet(
-            clock=TurnableClock(),
-            replicas=REPLICAS,
-            store=self.shared,
-            address=address,
-            timing=TIMING,
-            reached=self._reached,
-        )
-        self.clock, self.provider = self.fleet.clock, self.fleet.provider
-        self.families = self.provider.families
-        self.truth = Truth(self.fleet.ring, self.families, self.clock)
-        self.truth.handles = self.fleet.drawn.handles
-        self.fleet.wrote = self.truth.wrote
-        self.browsers = [self.fleet.browser() for _ in PEOPLE]
-        self.by_sid: dict[str, int] = {}
-        api = self.fleet.api
-        api.look = self._look_at_a_token
 
     # -- people --------------------------------------------------------------------------------
 
     @rule(browser=who, place=where)
     def somebody_logs_in(self, browser: int, place: int) -> None:
-        self.logins += 1
-        sid = f"sid-{self.logins}"
-        self.by_sid[sid] = browser
-        self.provider.subject, self.provider.sid = PEOPLE[browser], sid
-
         async def log_in(tab: Browser) -> list[Answer]:
             return [await tab.navigate(f"/bff/login?return_to=/api/{browser}")]
 
@@ -226,11 +147,14 @@ class Lifecycle(RuleBasedStateMachine):
         known.reasons.add("admin")
         self._begins("admin", browser, place, end, [known])
 
-    @precondition(lambda _: HAS_BACK_CHANNEL_LOGOUT)
     @rule(browser=who, place=where, by_sid=st.booleans())
     def the_provider_logs_somebody_out(self, browser: int, place: int, by_sid: bool) -> None:
         """By its session, or by the person; also of logins that are under way."""
-        sids = [sid for sid, whose in self.by_sid.items() if whose == browser]
+        sids = [
+            str(family.sid)
+            for family, _ in self.families.access.values()
+            if self.by_sid[str(family.sid)] == browser
+        ]
         if not sids:
             return
         about = {"sid": sids[-1]} if by_sid else {"sub": PEOPLE[browser]}
@@ -242,6 +166,10 @@ class Lifecycle(RuleBasedStateMachine):
             else [s for s, b in self.by_sid.items() if PEOPLE[b] == PEOPLE[browser]]
         )
         self.truth.ordered.update(meant)
+        person = PEOPLE[browser]
+        self.truth.ordered_at[person] = max(
+            self.clock.now(), self.truth.ordered_at.get(person, 0.0)
+        )
         ended = [one for one in self.truth.sessions.values() if one.family.sid in meant]
         for one in ended:
             one.reasons.add("backchannel_logout")
@@ -258,19 +186,6 @@ class Lifecycle(RuleBasedStateMachine):
             return [await call(gateway.public, "POST", target, headers, body)]
 
         self._begins("logout token", browser, place, order, there)
-
-    def _logout_token(self, about: dict[str, str]) -> str:
-        now = int(self.clock.now())
-        claims = {
-            "iss": self.provider.issuer,
-            "aud": self.provider.client_id,
-            "iat": now,
-            "exp": now + 120,
-            "jti": f"logout-{self.logins}",
-            "events": {"http://schemas.openid.net/event/backchannel-logout": {}},
-            **about,
-        }
-        return sign(claims, header={"typ": "logout+jwt"})
 
     # -- time ----------------------------------------------------------------------------------
 
@@ -369,29 +284,6 @@ class Lifecycle(RuleBasedStateMachine):
                 known.lapsed = True
         self._end_leases(keys)
 
-    def _locks(self) -> list[str]:
-        keys = self.server.command("KEYS", f"{PREFIX}g:*")
-        assert isinstance(keys, list)
-        return sorted(key.decode() for key in keys)
-
-    def _leases(self) -> list[tuple[str, bool]]:
-        """The locks that are held, and whether by somebody who will never give them back."""
-        living = {owner for member in self.fleet.members for owner in member.lock.holders}
-        held = []
-        for key in self._locks():
-            owner = self.server.command("HGET", key, "owner")
-            if isinstance(owner, bytes):
-                held.append((key, owner.decode() not in living))
-        return held
-
-    def _end_pauses(self) -> None:
-        for key in self._locks():
-            self.server.command("HSET", key, "after", "0")
-
-    def _end_leases(self, keys: list[str]) -> None:
-        for key in keys:
-            self.server.command("HSET", key, "until", "0")
-
     @rule(place=where, mishap=st.sampled_from(Mishap))
     def a_refresh_will_go_wrong(self, place: int, mishap: Mishap) -> None:
         if mishap not in (Mishap.LINGERS, Mishap.HOLDS):
@@ -471,6 +363,23 @@ class Lifecycle(RuleBasedStateMachine):
             self._judge(one)
         assert self.truth.wrong == [], self.truth.wrong
 
+    def _finish(self) -> None:
+        """Let everything under way come to its end, which must not take long."""
+
+        async def ended() -> None:
+            tasks = [one.task for one in self.under_way]
+            if tasks:
+                _, waiting = await asyncio.wait(tasks, timeout=15.0)
+                if waiting:
+                    self._is_wrong("I9: somebody waits for ever")
+
+        self._run(ended())
+        self._look_at_the_store()
+        for one in self.under_way:
+            if one.task.done():
+                self._judge(one)
+        self.under_way = []
+
     def _look_at_the_store(self) -> None:
         for known in self.truth.sessions.values():
             there = self.server.command("EXISTS", f"{PREFIX}s:{known.lookup}")
@@ -542,129 +451,6 @@ class Lifecycle(RuleBasedStateMachine):
         self._run(self._end())
         self.loop.close()
 
-    async def _end(self) -> None:
-        await self.fleet.aclose()
-        await self.shared.aclose()
-        rest = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
-
-    # -- the model -----------------------------------------------------------------------------
-
-    def _is_wrong(self, what: str) -> None:
-        self.truth.wrong.append(what)
-
-    def _session_of(self, browser: int) -> Known | None:
-        cookie = self.browsers[browser].cookies.get(SESSION)
-        handle = self.fleet.ring.read_handle(cookie.value) if cookie else None
-        return self.truth.sessions.get(self.fleet.ring.lookup(handle)) if handle else None
-
-    def _begins(
-        self, what: str, browser: int, place: int, action: Action, others: list[Known] | None = None
-    ) -> None:
-        self._starts(what, browser, place, action, others)
-        self._settles()
-
-    def _starts(
-        self, what: str, browser: int, place: int, action: Action, others: list[Known] | None = None
-    ) -> None:
-        at = self.fleet.members[place]
-        known = self._session_of(browser)
-        was_over = known is not None and (known.gone or known.facts.is_over(self.clock.now()))
-        tab = self.fleet.tab(self.browsers[browser], at)
-        task = self.loop.create_task(action(tab))
-        self.under_way.append(UnderWay(what, browser, at, known, was_over, others or [], task))
-
-    def _left_over(self, one: UnderWay) -> None:
-        """A session whose cookie a login never brought to the browser is nobody's."""
-        current = self._session_of(one.browser)
-        for known in self.truth.sessions.values():
-            if self.by_sid[str(known.family.sid)] == one.browser and known is not current:
-                known.reasons.add("left over")
-
-    def _reconnect(self, member: Replica) -> None:
-        if member.way.down or member.way.deaf:
-            member.way.down = member.way.deaf = False
-            member.store.lose_the_link()
-
-    def _open(self, gate: asyncio.Event) -> None:
-        for member in self.fleet.members:
-            if gate in member.way.gates:
-                member.way.gates.remove(gate)
-        gate.set()
-
-    def _nothing_is_held_up(self) -> None:
-        for _ in range(100):
-            ways = [member.way for member in self.fleet.members]
-            held = [(member.line, one) for member in self.fleet.members for one in member.line.held]
-            late = [operation for way in ways for operation in way.late]
-            gates = [gate for way in ways for gate in way.gates]
-            if not (held or late or gates):
-                return
-            for gate in gates:
-                self._open(gate)
-            for way in ways:
-                way.late.clear()
-            for operation in late:
-                self._run(operation())
-            for line, one in held:
-                line.held.remove(one)
-                one.release(lost=False)
-            self._settles()
-        raise AssertionError("it never ends")
-
-    def _finish(self) -> None:
-        """Let everything under way come to its end, which must not take long."""
-
-        async def ended() -> None:
-            tasks = [one.task for one in self.under_way]
-            if tasks:
-                _, waiting = await asyncio.wait(tasks, timeout=15.0)
-                if waiting:
-                    self._is_wrong("I9: somebody waits for ever")
-
-        self._run(ended())
-        self._look_at_the_store()
-        for one in self.under_way:
-            if one.task.done():
-                self._judge(one)
-        self.under_way = []
-
-    def _settles(self) -> None:
-        self._run(self._settled())
-
-    async def _settled(self) -> None:
-        """Return when nothing goes on but what is held up, and everybody has heard of it."""
-        await self._quiet()
-        await self._all_have_heard()
-        await self._quiet()
-
-    async def _quiet(self) -> None:
-        turns = 0
-        while turns < 25:
-            await asyncio.sleep(0)
-            turns = 0 if any(member.way.running for member in self.fleet.members) else turns + 1
-
-    async def _all_have_heard(self) -> None:
-        """A write that all are told of, after which they have been told of all before it."""
-        for _ in range(200):
-            self.barriers += 1
-            barrier = LookupId(f"barrier-{self.barriers}")
-            self.server.command("SET", f"{PREFIX}s:{barrier}", "", "PX", "1000")
-            heard = [member.store.heard for member in self.fleet.members]
-            until = self.loop.time() + 0.05
-            while self.loop.time() < until:
-                if all(barrier in one for one in heard):
-                    for one in heard:
-                        one.clear()
-                    return
-                await asyncio.sleep(0.0005)
-        raise AssertionError("the links do not come back")
-
-    def _run(self, coroutine: Coroutine[Any, Any, Any] | Awaitable[Any]) -> Any:
-        return self.loop.run_until_complete(coroutine)
-
 
 @pytest.fixture(scope="module", autouse=True)
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
@@ -676,12 +462,85 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
 
 def test_no_interleaving_loses_a_token_or_revives_a_session() -> None:
     Lifecycle.counted.clear()
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    profile = hypothesis.settings.default
+    assert profile is not None
+    is_usual = profile.max_examples == USUAL
+    run_state_machine_as_test(
         Lifecycle,
         settings=examples(
-            60,
+            EXAMPLES,
             stateful_step_count=50,
+            derandomize=is_usual,  # the same walk each time; `make fuzz` walks elsewhere
             suppress_health_check=list(HealthCheck),
         ),
     )
-    print(Lifecycle.counted)
+    happened = Lifecycle.counted
+    assert happened["step"] >= EXAMPLES * 30 * profile.max_examples // USUAL
+    assert happened["grant"] >= EXAMPLES
+    for seen in ("call 200", "call 401", "call 503", "logout 200", "admin 200", "logout token 200"):
+        assert happened[seen] > 0, f"{seen} never happened: {happened}"
+
+
+@pytest.fixture
+def machine() -> Iterator[Lifecycle]:
+    made = Lifecycle()
+    made.somebody_logs_in(0, 0)
+    made.nothing_that_must_not_happen_has_happened()
+    yield made
+    made._run(made._end())
+    made.loop.close()
+
+
+def test_the_model_itself_notices_two_grants_with_one_refresh_token(machine: Lifecycle) -> None:
+    async def everybodys(*_: object, **__: object) -> Turn:
+        return Mine(Doubt.NONE)
+
+    for member in machine.fleet.members:
+        member.lock.begin = everybodys  # type: ignore[method-assign]
+    machine.a_refresh_will_go_wrong(0, Mishap.HOLDS)
+    machine.tokens_run_out_and_everybody_calls(301.0, 0, [0, 1, 2])
+    with pytest.raises(AssertionError, match="I2"):
+        machine.nothing_that_must_not_happen_has_happened()
+
+
+def test_the_model_itself_notices_a_session_that_comes_back(machine: Lifecycle) -> None:
+    (lookup,) = machine.truth.sessions
+    record = machine.server.command("GET", f"{PREFIX}s:{lookup}")
+    assert isinstance(record, bytes)
+    machine.somebody_logs_out(0, 1)
+    machine.nothing_that_must_not_happen_has_happened()
+    machine.server.command("SET", f"{PREFIX}s:{lookup}", record)
+    with pytest.raises(AssertionError, match="I1"):
+        machine.nothing_that_must_not_happen_has_happened()
+
+
+def test_the_model_itself_notices_a_token_that_was_used_before_it_was_stored(
+    machine: Lifecycle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def forgetful(session: Session, tokens: Tokens, *_: object) -> Session:
+        return replace(session, tokens=tokens)
+
+    keeping = machine.fleet.members[0].gateway.refresher._granting._keeping
+    monkeypatch.setattr(keeping, "keep", forgetful)
+    machine.clock.advance(301.0)
+    machine.somebody_calls(0, 0, 1)
+    with pytest.raises(AssertionError, match="I3"):
+        machine.nothing_that_must_not_happen_has_happened()
+
+
+def test_the_model_itself_notices_new_tokens_that_the_store_refused_once_and_nobody_kept(
+    machine: Lifecycle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeping = machine.fleet.members[0].gateway.refresher._granting._keeping
+
+    async def hasty(session: Session, tokens: Tokens, caller: Caller, *_: object) -> Session:
+        return await keeping._write(session, session.tokens, tokens, caller)
+
+    monkeypatch.setattr(keeping, "keep", hasty)
+    machine.clock.advance(301.0)
+    machine.an_operation_will_fail(0, "replace tokens", Fault.BEFORE)
+    machine.somebody_calls(0, 0, 1)
+    machine.nothing_that_must_not_happen_has_happened()
+    machine.everything_heals()
+    with pytest.raises(AssertionError, match="I2"):
+        machine.nothing_that_must_not_happen_has_happened()

@@ -6,10 +6,10 @@ operation is armed by name. What is asked of the server is real, what it answers
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from gateway.adapters.redis_store import RedisStore
 from gateway.errors import Code, Unavailable
@@ -176,8 +176,10 @@ class FaultyStore:
         name = "replace tokens" if lookup in self.way.granting else "replace"
         return await self._carry(name, write)
 
-    async def end(self, lookup: LookupId, indexes: Sequence[IndexName]) -> bool:
-        return await self._carry("end", lambda store: store.end(lookup, indexes))
+    async def end(
+        self, lookup: LookupId, indexes: Sequence[IndexName], *, keep: float = 0.0
+    ) -> bool:
+        return await self._carry("end", lambda store: store.end(lookup, indexes, keep=keep))
 
     async def members(self, index: IndexName) -> list[LookupId]:
         return await self._carry("members", lambda store: store.members(index))
@@ -185,13 +187,20 @@ class FaultyStore:
     async def claim(self, name: str, *, ttl: float) -> bool:
         return await self._carry("claim", lambda store: store.claim(name, ttl=ttl))
 
-    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
-        """Whatever else the port has meanwhile goes the same way."""
+    async def take(self, lookup: LookupId) -> StoredRecord | None:
+        return await self._carry("take", lambda store: store.take(lookup))
 
-        def operation(*given: Any, **named: Any) -> Awaitable[Any]:
-            return self._carry(name, lambda store: getattr(store, name)(*given, **named))
+    def scan(self, batch: int) -> AsyncIterator[Sequence[LookupId]]:
+        return self.own.scan(batch)
 
-        return operation
+    async def claimed(self, name: str) -> bool:
+        return await self._carry("claimed", lambda store: store.claimed(name))
+
+    async def mark(self, names: Sequence[IndexName], value: float, *, ttl: float) -> None:
+        await self._carry("mark", lambda store: store.mark(names, value, ttl=ttl))
+
+    async def marks(self, names: Sequence[IndexName]) -> list[float | None]:
+        return await self._carry("marks", lambda store: store.marks(names))
 
     def watch(self, changes: Changes) -> None:
         self._changes = changes

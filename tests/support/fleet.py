@@ -12,11 +12,13 @@ from gateway import app
 from gateway.adapters.redis_client import StoreSettings
 from gateway.adapters.redis_lock import RedisLock
 from gateway.adapters.redis_store import RedisStore
+from gateway.edge.messages import Body, UpstreamRequest
 from gateway.oidc.back_channel import BackChannelRequest
-from gateway.ports import LookupId, StoredRecord
+from gateway.ports import LookupId, StoredRecord, UpstreamAnswer
 from gateway.secret import SessionHandle, StoreUrl
 from gateway.session.sealing import KeyRing
 from gateway.settings import Settings
+from tests.support.api import FakeApi
 from tests.support.browser import Browser
 from tests.support.clock import SeededEntropy
 from tests.support.faulty_lock import FaultyLock
@@ -61,6 +63,16 @@ class Replica:
         return self.way.dead
 
 
+class WatchfulApi(FakeApi):
+    """The API; `look` sees every request that reaches it."""
+
+    look: Callable[[UpstreamRequest], None]
+
+    async def send(self, request: UpstreamRequest, body: Body | None) -> UpstreamAnswer:
+        self.look(request)
+        return await super().send(request, body)
+
+
 def _nothing(*_: object) -> None:
     return
 
@@ -79,6 +91,7 @@ class Fleet(World):
 
     def __post_init__(self) -> None:
         self.drawn = Drawn("fleet")
+        self.watchful = WatchfulApi()
         super().__post_init__()
 
     def replica(self, settings: Settings | None = None, store: Any = None) -> app.Gateway:
@@ -93,16 +106,31 @@ class Fleet(World):
         lock = FaultyLock(way, RedisLock(store.client), RedisLock(self.store.client))
         line = Line(Providers(*self.providers.values()), self.reached)
         self.made = faulty, lock, line
-        port: Any = faulty
         real = super().parts(store)
-        return replace(real, store=port, grants=lock, back_channel=line, entropy=self.drawn)
+        return replace(
+            real,
+            store=faulty,
+            grants=lock,
+            back_channel=line,
+            upstream=self.watchful,
+            entropy=self.drawn,
+        )
 
     def _noted(self, lookup: LookupId, record: StoredRecord) -> None:
         self.wrote(lookup, record)
 
-    def tab(self, browser: Browser, at: Replica) -> Browser:
-        """The same browser, all of whose requests go to this replica."""
+    def tab(self, browser: Browser, at: Replica, person: tuple[str, str]) -> Browser:
+        """The same browser, all of whose requests go to this replica.
+
+        Whenever the provider is asked, it finds this person: subject and provider session.
+        """
+
+        async def authorize(scope: Any, receive: Any, send: Any) -> None:
+            self.provider.subject, self.provider.sid = person
+            await self.provider(scope, receive, send)
+
         tab = self.browser(at.gateway)
+        tab.origins = {**tab.origins, self.provider.issuer: authorize}
         tab.cookies = browser.cookies
         return tab
 

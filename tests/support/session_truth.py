@@ -15,6 +15,7 @@ from tests.support.held_line import Outcome, Presented
 from tests.support.token_families import Attempt, Families
 
 _NEARLY_OVER = 60.0  # seconds of a deadline, which the store measures by its own clock
+_LATELY = 1000.0  # seconds; a logout may be younger than a login, once the clock was set back
 _PARALLEL = 5.0  # seconds between two logins that spare each other
 
 
@@ -54,6 +55,7 @@ class Truth:
         self.presented: list[Presented] = []
         self.given_back: list[Known] = []
         self.ordered: set[str] = set()  # the sids a provider has logged out
+        self.ordered_at: dict[str, float] = {}  # when it has logged out a person, the last time
         self.wrong: list[str] = []
 
     def opened(self, lookup: LookupId, record: StoredRecord) -> tuple[Facts, Tokens]:
@@ -94,7 +96,8 @@ class Truth:
             other.reasons.add("new_login")
             if abs(other.facts.created_at - facts.created_at) <= _PARALLEL:
                 known.reasons.add("new_login")  # one of the two will be left over
-        if family.sid in self.ordered:
+        lately = self.ordered_at.get(facts.subject, -1e12) > facts.created_at - _LATELY
+        if family.sid in self.ordered or lately:
             known.reasons.add("backchannel_logout")  # it overtook the login
         self.sessions[lookup] = known
         return known
