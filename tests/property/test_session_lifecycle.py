@@ -37,6 +37,7 @@ from tests.support.lifecycle_machine import (
     UnderWay,
 )
 from tests.support.redis_servers import RealServer, redis_server_binary, running
+from tests.support.session_truth import Known
 from tests.support.token_families import Reuse
 from tests.support.world import SESSION
 
@@ -45,25 +46,9 @@ EXAMPLES = 70
 
 who = st.integers(0, len(PEOPLE) - 1)
 where = st.integers(0, REPLICAS - 1)
-operations = st.sampled_from(
-    [
-        "read",
-        "replace",
-        "replace",
-        "end",
-        "end",
-        "create",
-        "claim",
-        "members",
-        "read_many",
-        "mark",
-        "marks",
-        "claimed",
-        "begin",
-        "renew",
-        "finish",
-    ]
-)
+reads = ("read", "read_many", "members", "marks", "claimed")
+writes = ("replace", "replace", "end", "end", "create", "claim", "mark")
+operations = st.sampled_from((*reads, *writes, "begin", "renew", "finish"))
 
 
 class Lifecycle(LifecycleMachine):
@@ -74,7 +59,7 @@ class Lifecycle(LifecycleMachine):
     @rule(browser=who, place=where)
     def somebody_logs_in(self, browser: int, place: int) -> None:
         async def log_in(tab: Browser) -> list[Answer]:
-            return [await tab.navigate(f"/bff/login?return_to=/api/{browser}")]
+            return [await tab.navigate(f"/bff/login?return_to=/api/{self.clock.turns}/{browser}")]
 
         self._begins("login", browser, place, log_in)
 
@@ -90,7 +75,7 @@ class Lifecycle(LifecycleMachine):
         """Call the API, or log in, without a cookie."""
 
         async def fetch(tab: Browser) -> list[Answer]:
-            calls = (tab.fetch(f"/api/{browser}") for _ in range(at_once))
+            calls = (tab.fetch(f"/api/{self.clock.turns}/{browser}") for _ in range(at_once))
             return list(await asyncio.gather(*calls))
 
         if SESSION not in self.browsers[browser].cookies:
@@ -402,8 +387,13 @@ class Lifecycle(LifecycleMachine):
             if first != 200 and not (self.troubled or ordered):
                 self._is_wrong("I5: a login ended without a session in good weather")
             self._left_over(one)
-        if first == 200 and not all(ended.gone for ended in one.others):
+        left = [ended for ended in one.others if not (ended.gone or self._was_over(ended, one))]
+        if first == 200 and left:
             self._is_wrong(f"I1: {one.what} was answered, and a session is still there")
+
+    def _was_over(self, known: Known, one: UnderWay) -> bool:
+        """Whether a deadline has, at some time since this began, done its work already."""
+        return self.clock.latest >= known.facts.deadline() or one.was_over
 
     def _judge_answer(self, one: UnderWay, answer: Answer) -> None:
         if answer.status == 503:
@@ -414,6 +404,8 @@ class Lifecycle(LifecycleMachine):
                 self._is_wrong("I5: a 503 touched the cookie")
         elif answer.status == 401:
             self._judge_401(one)
+        elif answer.status == 403 and one.what == "login" and self.truth.ordered_at:
+            pass  # a logout overtook it; judged with the others that brought no session
         elif answer.status != 200:
             self._is_wrong(f"{one.what} was answered {answer.status}: {answer.text[:200]}")
         elif one.what == "call" and (one.session is None or one.was_over):
@@ -428,14 +420,16 @@ class Lifecycle(LifecycleMachine):
 
     def _look_at_a_token(self, request: UpstreamRequest) -> None:
         token = dict(request.fields)[b"authorization"].decode().removeprefix("Bearer ")
-        browser = int(request.target.rpartition(b"/")[2])
-        family, until = self.families.access[token]
-        if self.by_sid[str(family.sid)] != browser:
+        *_, turn, browser = request.target.split(b"/")
+        family, _ = self.families.access[token]
+        if self.by_sid[str(family.sid)] != int(browser):
             self._is_wrong("I7: a call carried another browser's token")
-        if until - self.clock.now() <= SAFETY:
-            self._is_wrong("I8: a call carried a token that runs out")
         if token not in self.truth.durable_access:
             self._is_wrong("I3: a token was used before it was stored")
+        # No answer is really on its way for minutes, as those are that the model holds up.
+        elif int(turn) == self.clock.turns:
+            if self.truth.durable_access[token] - self.clock.now() <= SAFETY:
+                self._is_wrong("I8: a call carried a token that runs out")
 
     def _reached(self, request: BackChannelRequest, presented: Presented | None) -> None:
         if presented is not None:

@@ -143,7 +143,6 @@ class Fleet(World):
         self.members[place] = self.members.pop()
 
     async def aclose(self) -> None:
-        """Close what the living hold open."""
+        """Close the ways to the store; what the gateways still do, they do for nobody."""
         for member in self.members:
-            await member.gateway.aclose()
             await member.store.own.aclose()

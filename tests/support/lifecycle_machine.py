@@ -63,6 +63,20 @@ class UnderWay:
     task: "asyncio.Task[list[Answer]]"
 
 
+class Turned(TurnableClock):
+    """A clock that may be set back, and knows how far it has been."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.latest = self.now()
+        self.turns = 0
+
+    def advance(self, seconds: float) -> None:
+        super().advance(seconds)
+        self.turns += 1
+        self.latest = max(self.latest, self.now())
+
+
 class LifecycleMachine(RuleBasedStateMachine):
     """Three browsers of two people, three replicas."""
 
@@ -88,15 +102,16 @@ class LifecycleMachine(RuleBasedStateMachine):
             budget=10.0,
         )
         self.shared = RedisStore(address)
+        clock = Turned()
         self.fleet = Fleet(
-            clock=TurnableClock(),
+            clock=clock,
             replicas=REPLICAS,
             store=self.shared,
             address=address,
             timing=TIMING,
             reached=self._reached,
         )
-        self.clock, self.provider = self.fleet.clock, self.fleet.provider
+        self.clock, self.provider = clock, self.fleet.provider
         self.families = self.provider.families
         self.truth = Truth(self.fleet.ring, self.families, self.clock)
         self.truth.handles = self.fleet.drawn.handles
@@ -112,6 +127,8 @@ class LifecycleMachine(RuleBasedStateMachine):
         raise NotImplementedError
 
     async def _end(self) -> None:
+        for member in self.fleet.members:
+            member.way.dead = member.line.dead = True  # whatever is held up stays so
         await self.fleet.aclose()
         await self.shared.aclose()
         rest = asyncio.all_tasks() - {asyncio.current_task()}

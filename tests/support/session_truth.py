@@ -51,7 +51,7 @@ class Truth:
         self._families = families
         self.handles: dict[LookupId, SessionHandle] = {}
         self.sessions: dict[LookupId, Known] = {}
-        self.durable_access: set[str] = set()
+        self.durable_access: dict[str, float] = {}  # and until when it is good
         self.presented: list[Presented] = []
         self.given_back: list[Known] = []
         self.ordered: set[str] = set()  # the sids a provider has logged out
@@ -75,7 +75,7 @@ class Truth:
         known.facts = facts
         if facts.deadline() - self._clock.now() < _NEARLY_OVER:
             known.reasons.add("deadline")
-        self.durable_access.add(access)
+        self.durable_access[access] = tokens.expires_at
         if known.gone:
             self.wrong.append(f"I1: {facts.session_id} was written after its end")
         if record.generation != known.generation + 1:
