@@ -5,7 +5,7 @@ from typing import TextIO
 from gateway.adapters.audit_log import StructlogAudit, configure_logging, log_writer
 from gateway.adapters.log_writer import LogWriter
 from gateway.adapters.system import SystemEntropy
-from gateway.ports import AuditLog
+from gateway.ports import AuditEvent, AuditLog, AuditName, Outcome
 from gateway.session.sealing import KeyRing
 from gateway.settings import Settings
 
@@ -33,3 +33,14 @@ def audit_log(settings: Settings, stream: TextIO, worker: int | None = None) -> 
     """Return the audit log of one process."""
     ring = KeyRing(settings.keys, SystemEntropy())
     return StructlogAudit(ring.audit_key, stream, readable=settings.log.is_readable, worker=worker)
+
+
+def loaded(settings: Settings, by: str = "", generation: int = 1) -> AuditEvent:
+    """Return the event that says which configuration is in force, and what brought it there."""
+    names = ", ".join(client.provider for client in settings.clients)
+    keys = ", ".join(key.key_id for key in settings.keys)
+    dangers = ", ".join(settings.dangers) or "none"
+    note = f"providers: {names}; keys: {keys}; protections switched off: {dangers}"
+    if by:
+        note = f"generation {generation}; {note}"
+    return AuditEvent(AuditName.CONFIGURATION_LOADED, Outcome.SUCCESS, by=by, note=note)

@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from gateway.adapters.http1_upstream.pool import PoolState
 from gateway.adapters.log_writer import Lost
 from gateway.ports import AuditEvent, AuditLog
+from gateway.session.offering import RevocationCounts
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -84,6 +85,10 @@ class Metrics(EventMetrics):
     ) -> None:
         """Show which providers have stopped answering, and how many tokens wait for the store."""
         self.registry.register(_Refreshes(circuits, unwritten))
+
+    def tell_of_revocations(self, counts: RevocationCounts) -> None:
+        """Show what became of refresh tokens that were given back, and how many still wait."""
+        self.registry.register(_Revocations(counts))
 
     @property
     def observe(self) -> Callable[[int, float], None]:
@@ -241,6 +246,29 @@ class _Refreshes(Collector):
             "gateway_unwritten_tokens",
             "Sessions whose new tokens wait, in memory and sealed, for the store to take them.",
             value=self._unwritten(),
+        )
+
+
+class _Revocations(Collector):
+    """Refresh tokens that are given back to their providers."""
+
+    def __init__(self, counts: RevocationCounts) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what became of attempts, and how many tokens wait for another."""
+        attempts = CounterMetricFamily(
+            "gateway_revocations",
+            "Refresh tokens given back, by outcome of the attempt.",
+            labels=("outcome",),
+        )
+        for outcome, count in self._counts.by_outcome.items():
+            attempts.add_metric((outcome,), count)
+        yield attempts
+        yield GaugeMetricFamily(
+            "gateway_revocations_waiting",
+            "Tokens in the queue that all workers share, when this one last looked.",
+            value=self._counts.waiting,
         )
 
 

@@ -37,12 +37,16 @@ _BEGIN = script(
     + """
 if owner and owner ~= ARGV[1] and lease > 0 then return {2, lease, 0} end
 if not owner and pause > 0 then return {3, pause, doubt} end
-if owner and owner ~= ARGV[1] and doubt == 0 then doubt = 1 end
+local taken = 0
+if owner and owner ~= ARGV[1] then
+    taken = 1
+    if doubt == 0 then doubt = 1 end
+end
 redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'until', string.format('%.0f', now + ARGV[2]),
     'doubt', doubt)
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
-return {1, 0, doubt}
+return {1, taken, doubt}
 """
 )
 
@@ -70,6 +74,15 @@ return {1, 0, 0}
 """
 )
 
+_ABANDON = script(
+    _READ
+    + """
+if owner ~= ARGV[1] then return {2, 0, 0} end
+redis.call('HSET', KEYS[1], 'until', '0')
+return {1, 0, 0}
+"""
+)
+
 _LOOK = script(
     _READ
     + """
@@ -91,7 +104,7 @@ class RedisLock:
         state, number, doubt = await self._run(_BEGIN, lookup, owner, *_terms(lease, keep))
         match state:
             case 1:
-                return Mine(_doubt(doubt))
+                return Mine(_doubt(doubt), taken_over=number != 0)
             case 2:
                 return Held(max(0, number) / 1000)
             case _:
@@ -106,6 +119,10 @@ class RedisLock:
         """See the port."""
         wait = milliseconds(pause) if pause > 0 else 0
         await self._run(_FINISH, lookup, owner, int(doubt), wait)
+
+    async def abandon(self, lookup: LookupId, owner: str) -> None:
+        """See the port."""
+        await self._run(_ABANDON, lookup, owner)
 
     async def pause(self, lookup: LookupId) -> float:
         """See the port."""

@@ -6,15 +6,16 @@
     {prefix}x:{lookup}   string      an ended session, for its refresh token; as under s:
     {prefix}t:{name}     string      the mark of a logout; see `redis_marks`
     {prefix}g:{lookup}   hash        the lock on a session's grants; see `redis_lock`
+    {prefix}v:revocations sorted set tokens to revoke; see `redis_revocations`
     {prefix}w:{name}:{n} string      a write of a worker that watches; see `redis_tracking`
 
 Rules: every key has a time to live. Whatever must be atomic is one command or one Lua step, and a
 Lua step touches one key only, so that Redis Cluster can carry it out. Expiry is judged by the
 server's clock, not by ours.
 
-A server or ACL must allow: MGET SET DEL ZADD ZREM ZRANGE ZRANGEBYSCORE ZREMRANGEBYSCORE TYPE
-GETRANGE HMGET HSET HDEL PEXPIRE PEXPIREAT TIME EVAL EVALSHA PING (and AUTH, SELECT). The gateway
-uses nothing else but
+A server or ACL must allow: MGET SET DEL ZADD ZREM ZCARD ZSCORE ZRANGE ZRANGEBYSCORE
+ZREMRANGEBYSCORE TYPE GETRANGE HMGET HSET HDEL PEXPIRE PEXPIREAT TIME EVAL EVALSHA PING (and AUTH,
+SELECT). The gateway uses nothing else but
 
     SCAN
 

@@ -1,4 +1,4 @@
-"""The token endpoint and its neighbours: requests to send, answers to judge (RFC 6749, 7009, 7523).
+"""The token endpoint: requests to send, answers to judge (RFC 6749, 7523).
 
 Each exchange is a pair of pure functions with the network in between: one builds the request, one
 reads the answer. A refusal is only what the provider says in so many words; everything else that
@@ -113,20 +113,6 @@ def refresh_grant(
     if scopes is not None:
         pairs.append(("scope", " ".join(sorted(scopes))))
     return authenticated(client, metadata.token_endpoint, pairs, assertion)
-
-
-def revocation(
-    client: Client,
-    metadata: Metadata,
-    token: RefreshToken | AccessToken,
-    assertion: str | None,
-) -> BackChannelRequest | None:
-    """Return the request that revokes a token (RFC 7009 section 2.1); None if none can (H16)."""
-    if metadata.revocation_endpoint is None:
-        return None
-    hint = "refresh_token" if isinstance(token, RefreshToken) else "access_token"
-    pairs = [("token", token.reveal()), ("token_type_hint", hint)]
-    return authenticated(client, metadata.revocation_endpoint, pairs, assertion)
 
 
 def assertion_claims(client: Client, now: float, jti: str) -> dict[str, str | int]:

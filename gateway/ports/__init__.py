@@ -7,6 +7,7 @@ Every method may raise `Unavailable`, and nothing else, when the world fails. Fa
 from gateway.ports.audit import NOBODY, AuditEvent, AuditLog, AuditName, Caller, Outcome
 from gateway.ports.grants import Doubt, GrantLock, Held, Mine, NotYet, Turn
 from gateway.ports.provider import BackChannel, Jose
+from gateway.ports.revocations import RevocationQueue
 from gateway.ports.store import Changes, IndexName, LookupId, SessionStore, StoredRecord
 from gateway.ports.system import Clock, Entropy
 from gateway.ports.upstream import Upgraded, Upstream, UpstreamAnswer, Wire, WireEnd
@@ -30,6 +31,7 @@ __all__ = [
     "Mine",
     "NotYet",
     "Outcome",
+    "RevocationQueue",
     "SessionStore",
     "StoredRecord",
     "Turn",

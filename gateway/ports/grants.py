@@ -19,9 +19,13 @@ class Doubt(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mine:
-    """The lock is ours until `lease` is over, unless it is renewed."""
+    """The lock is ours until `lease` is over, unless it is renewed.
+
+    `taken_over` says that its owner has not given it back: that one has died, or could not.
+    """
 
     doubt: Doubt
+    taken_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,13 @@ class GrantLock(Protocol):
 
     async def finish(self, lookup: LookupId, owner: str, *, doubt: Doubt, pause: float) -> None:
         """Give the lock back; nobody gets it for `pause`. Does nothing to somebody else's."""
+        ...
+
+    async def abandon(self, lookup: LookupId, owner: str) -> None:
+        """End the lease of a lock that may be ours or not; what is known of the grant stays.
+
+        Whoever begins next takes over, from whoever had it before us in truth.
+        """
         ...
 
     async def pause(self, lookup: LookupId) -> float:

@@ -93,6 +93,10 @@ class GrantTurns:
                     return None
                 match turn:
                     case Mine(doubt):
+                        if turn.taken_over and await self._outlives(
+                            session.lookup, owner, turn, changed, is_settled
+                        ):
+                            return None
                         return doubt
                     case NotYet(seconds):
                         raise _unavailable("a grant has just failed", seconds)
@@ -100,6 +104,28 @@ class GrantTurns:
                         if self._closing or clock() >= give_up:
                             raise _unavailable("somebody else's grant takes too long", 1.0)
                         await self._until(changed, seconds)
+
+    async def _outlives(
+        self,
+        lookup: LookupId,
+        owner: str,
+        turn: Mine,
+        changed: asyncio.Event,
+        is_settled: Callable[[], Awaitable[bool]],
+    ) -> bool:
+        """Whether the owner before us lives after all, and gets done in the time it is given.
+
+        When the store was away, it could neither renew its lease nor write what it was granted.
+        Whoever took it for dead would spend the refresh token once more, and so end the session.
+        """
+        clock = asyncio.get_running_loop().time
+        over = clock() + self._timing.last_word
+        while (left := over - clock()) > 0:
+            await self._until(changed, left)
+            changed.clear()
+            if await self._settled(lookup, owner, turn, is_settled):
+                return True
+        return False
 
     async def _settled(
         self,
@@ -124,8 +150,10 @@ class GrantTurns:
                 session.lookup, owner, lease=timing.lease, keep=self._keep(session)
             )
         except Unavailable:
-            # It may have become ours all the same, and nobody would know.
-            await self._finish(session.lookup, owner, Doubt.NONE, 0.0)
+            # It may have become ours all the same, and nobody would know. Nor what was known of
+            # the one who had it before: it may live, and be kept from writing as we were.
+            with contextlib.suppress(Unavailable):  # then the lease ends by itself
+                await self._lock.abandon(session.lookup, owner)
             raise
 
     async def _until(self, changed: asyncio.Event, seconds: float) -> None:

@@ -26,7 +26,7 @@ MOST = 1000
 
 _WRITES = 5  # attempts against slides that get in between
 
-GiveBack = Callable[[Facts, RefreshToken | None, Caller], Awaitable[None]]
+GiveBack = Callable[[Facts, RefreshToken | None, Caller], Awaitable[object]]
 """Revokes a refresh token that came for a session which is over."""
 
 

@@ -7,7 +7,6 @@ opens it, the refresh token is revoked, and the record is gone. If it never come
 the record, and the provider has a token nobody holds.
 """
 
-import asyncio
 import contextlib
 
 from gateway.errors import Unavailable
@@ -19,7 +18,6 @@ from gateway.session.model import Facts
 from gateway.session.sealing import CannotOpen
 
 _A_DAY = 86400.0  # seconds
-_PATIENCE = 2.0  # seconds a stopping gateway waits
 
 
 def kept_for(facts: Facts, now: float) -> float:
@@ -28,12 +26,11 @@ def kept_for(facts: Facts, now: float) -> float:
 
 
 class Leftovers:
-    """Revokes what sessions leave behind, on tasks of its own (H16)."""
+    """Gives back what sessions leave behind."""
 
     def __init__(self, sessions: Sessions, give_back: GiveBack) -> None:
         self._sessions = sessions
         self._give_back = give_back
-        self._revocations: set[asyncio.Future[None]] = set()
 
     async def revoke(self, cookie: str) -> None:
         """Revoke the refresh token of the ended session whose cookie this was, if it is kept."""
@@ -46,12 +43,4 @@ class Leftovers:
             record = await self._sessions.store.take(lookup)
             if record is not None:
                 session = codec.open_session(ring, handle, lookup, record)
-                giving = self._give_back(session.facts, session.tokens.refresh_token, NOBODY)
-                task = asyncio.ensure_future(giving)
-                self._revocations.add(task)
-                task.add_done_callback(self._revocations.discard)
-
-    async def aclose(self) -> None:
-        """Wait a little for revocations under way."""
-        if self._revocations:
-            await asyncio.wait(self._revocations, timeout=_PATIENCE)
+                await self._give_back(session.facts, session.tokens.refresh_token, NOBODY)

@@ -1,7 +1,8 @@
 """Logging out: the session dies first, then the provider is told.
 
 Nothing that happens at the provider, or does not, can keep a session alive (J1): revocation runs
-on its own task and the person waits for it only a moment (H16).
+on its own task and the person waits for it only a moment (H16). Nor does it help to leave: a logout
+that has begun goes on without its browser.
 """
 
 import asyncio
@@ -10,16 +11,16 @@ from collections.abc import Mapping
 
 from gateway.errors import GatewayError
 from gateway.oidc import end_session
-from gateway.ports import AuditLog, AuditName, Caller, Outcome
-from gateway.secret import RefreshToken
+from gateway.ports import Caller
 from gateway.session.attempts import CLOCK_SKEW
 from gateway.session.manager import Sessions
-from gateway.session.model import Facts, Session
+from gateway.session.model import Session
 from gateway.session.provider import Provider, provider_of
+from gateway.session.revocation import Revocations
 from gateway.session.sealing import CannotOpen
-from gateway.session.trail import about
 
-_PATIENCE = 1.0  # seconds a person waits for the provider while logging out
+_PATIENCE = 1.0  # seconds a person waits for the provider, once the session has ended
+_LASTS = 2.0  # seconds logouts under way have when the gateway stops
 _RETURN_WITHIN = 3600.0  # seconds between leaving for the provider and coming back
 
 
@@ -27,34 +28,60 @@ class Logout:
     """Ends sessions at their user's wish."""
 
     def __init__(
-        self, providers: Mapping[str, Provider], sessions: Sessions, audit: AuditLog
+        self, providers: Mapping[str, Provider], sessions: Sessions, revocations: Revocations
     ) -> None:
         self._providers = providers
         self._sessions = sessions
-        self._audit = audit
-        self._revocations: set[asyncio.Task[None]] = set()
+        self._revocations = revocations
+        self._running: set[asyncio.Task[str]] = set()
 
     async def user(self, session: Session, return_to: str, caller: Caller) -> str:
         """End this session, revoke its refresh token, and return where the browser should go.
 
         That is the provider's end-session URL when it has one, else `return_to`.
         """
-        await self._sessions.end(session.lookup, session.facts, by="user", caller=caller)
+        # On a task of its own: a browser that leaves must not leave a living token behind.
+        task = asyncio.create_task(self._leave(session, return_to, caller))
+        self._running.add(task)
+        task.add_done_callback(self._finished)
+        return await asyncio.shield(task)
+
+    async def _leave(self, session: Session, return_to: str, caller: Caller) -> str:
+        try:
+            await self._sessions.end(session.lookup, session.facts, by="user", caller=caller)
+        finally:
+            # Also when the store did not answer: it may have ended the session all the same, and
+            # then nobody could come back for the token. Its owner wants it dead either way.
+            deadline = asyncio.get_running_loop().time() + _PATIENCE
+            attempt = await self._give_back(session, caller)
         # Another tab may have logged in at the same moment and left a session beside this one.
         await self._sessions.end_browser(session.facts.browser, caller)
-        revocation = self._revoke_later(session, caller)
-        url = await self._end_session_url(session, return_to)
-        await asyncio.wait({revocation}, timeout=_PATIENCE)
+        url = await self._end_session_url(session, return_to, deadline)
+        if attempt is not None:
+            left = deadline - asyncio.get_running_loop().time()
+            await asyncio.wait({attempt}, timeout=max(0.0, left))
         return url or return_to
+
+    async def _give_back(self, session: Session, caller: Caller) -> asyncio.Task[None] | None:
+        token = session.tokens.refresh_token
+        return await self._revocations.give_back(session.facts, token, caller)
+
+    def _finished(self, task: asyncio.Task[str]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at, even when the browser has left
 
     async def another(self, current: Session, session_id: str, caller: Caller) -> bool:
         """End one of this user's sessions by its public id; False when there is none such."""
         facts = current.facts
         for listed in await self._sessions.indexes.of_user(facts.issuer, facts.subject):
             if listed.facts.session_id == session_id:
-                return await self._sessions.end(
+                ended = await self._sessions.end(
                     listed.lookup, listed.facts, by="other_session", caller=caller
                 )
+                if listed.lookup == current.lookup:  # the only tokens that can be opened here
+                    await self._give_back(current, caller)
+                return ended
         return False
 
     async def all_others(self, current: Session, caller: Caller) -> int:
@@ -83,16 +110,18 @@ class Logout:
         return str(return_to) if -CLOCK_SKEW <= age <= _RETURN_WITHIN else None
 
     async def aclose(self) -> None:
-        """Wait a little for revocations under way."""
-        if self._revocations:
-            await asyncio.wait(self._revocations, timeout=2.0)
+        """Wait a little for logouts under way."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=_LASTS)
 
-    async def _end_session_url(self, session: Session, return_to: str) -> str | None:
+    async def _end_session_url(
+        self, session: Session, return_to: str, deadline: float
+    ) -> str | None:
         provider = provider_of(self._providers, session.facts)
         if provider is None:
             return None
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout_at(deadline):
                 published = await provider.metadata()
         except (GatewayError, TimeoutError):
             return None  # the provider is down: the local logout stands
@@ -103,30 +132,3 @@ class Logout:
             id_token=session.tokens.id_token,
             state=self._sessions.ring.seal_envelope("logout", plain),
         )
-
-    async def give_back(self, facts: Facts, token: RefreshToken | None, caller: Caller) -> None:
-        """Revoke a refresh token that came for a session which is over."""
-        await self._revoke(facts, token, caller)
-
-    def _revoke_later(self, session: Session, caller: Caller) -> asyncio.Task[None]:
-        token = session.tokens.refresh_token
-        task = asyncio.create_task(self._revoke(session.facts, token, caller))
-        self._revocations.add(task)
-        task.add_done_callback(self._revocations.discard)
-        return task
-
-    async def _revoke(self, facts: Facts, token: RefreshToken | None, caller: Caller) -> None:
-        provider = provider_of(self._providers, facts)
-        if provider is None or token is None:
-            return
-        try:
-            if not await provider.revoke(token):
-                return
-        except GatewayError as failure:
-            name = AuditName.TOKEN_REVOCATION_FAILED
-            event = about(
-                facts, name, Outcome.FAILURE, caller, code=failure.code, note=failure.note
-            )
-        else:
-            event = about(facts, AuditName.TOKEN_REVOKED, caller=caller)
-        self._audit.record(event)

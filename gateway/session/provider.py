@@ -11,12 +11,13 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from gateway.errors import Code, Effect, Refused, Unavailable
-from gateway.oidc import claims, metadata, token_endpoint
+from gateway.oidc import claims, metadata, revocation, token_endpoint
 from gateway.oidc.back_channel import BackChannelRequest
 from gateway.oidc.callback import AuthorizationCode
 from gateway.oidc.client import Client, ClientAuth
 from gateway.oidc.keys import JwksDocument, KeySet, NoMatchingKey, SignedToken
 from gateway.oidc.metadata import Metadata
+from gateway.oidc.revocation import Revocation, Verdict
 from gateway.oidc.token_endpoint import Grant
 from gateway.ports import BackChannel, Clock, Entropy, Jose
 from gateway.secret import (
@@ -51,6 +52,11 @@ class Published(Generic[Document]):
         self._tried_at = 0.0
         self._failure: Refused | Unavailable | None = None
         self._lock = asyncio.Lock()
+
+    @property
+    def latest(self) -> Document | None:
+        """The last copy, however old; None before there was one."""
+        return self._document
 
     async def get(
         self, *, newer_than: int | None = None, may_fetch: Callable[[], bool] | None = None
@@ -114,8 +120,13 @@ def provider_of(providers: Mapping[str, "Provider"], facts: Facts) -> "Provider 
     By name and issuer: a name that now stands for another issuer must not be shown the old one's
     tokens (E16, RFC 9700 section 4.4).
     """
-    provider = providers.get(facts.provider)
-    return provider if provider is not None and provider.client.issuer == facts.issuer else None
+    return provider_at(providers, facts.provider, facts.issuer)
+
+
+def provider_at(providers: Mapping[str, "Provider"], name: str, issuer: str) -> "Provider | None":
+    """Return the provider of this name, if it still stands for this issuer."""
+    provider = providers.get(name)
+    return provider if provider is not None and provider.client.issuer == issuer else None
 
 
 class Provider:
@@ -170,18 +181,22 @@ class Provider:
         answer = await self._back_channel.send(request)
         return token_endpoint.read_grant(answer, self.client, now=self._clock.now(), asked=asked)
 
-    async def revoke(self, token: RefreshToken) -> bool:
-        """Revoke (RFC 7009); False when the provider offers no endpoint for it."""
+    def cannot_revoke(self) -> bool:
+        """Whether it has no endpoint for `revoke`, as far as is known without asking it."""
+        known = self.client.endpoints or self._metadata.latest
+        return known is not None and known.revocation_endpoint is None
+
+    async def revoke(self, token: RefreshToken) -> Revocation:
+        """Give the token back (RFC 7009).
+
+        Raises `Unavailable` when it does not answer, `Refused` when its metadata is of no use.
+        """
         published = await self.metadata()
-        request = token_endpoint.revocation(self.client, published, token, self._assertion())
+        # Each attempt has an assertion of its own (H4).
+        request = revocation.revocation(self.client, published, token, self._assertion())
         if request is None:
-            return False
-        answer = await self._back_channel.send(request)
-        if answer.status != 200:  # noqa: PLR2004  RFC 7009 section 2.2 knows one success
-            raise Unavailable(
-                Code.PROVIDER_UNAVAILABLE, note=f"revocation answered {answer.status}"
-            )
-        return True
+            return Revocation(Verdict.NO_ENDPOINT)
+        return revocation.read_revocation(await self._back_channel.send(request))
 
     async def userinfo(self, token: AccessToken, subject: str | None) -> Mapping[str, object]:
         """Return the UserInfo claims for this subject (OpenID Connect Core section 5.3)."""

@@ -185,7 +185,8 @@ class Refresher:
         # A refresh in the background has nobody waiting: look at it, or asyncio complains.
         failure = None if task.cancelled() else task.exception()
         if isinstance(failure, Unavailable) and failure.code is Code.TOKEN_UNAVAILABLE:
-            wait = min(failure.retry_after, _LONGEST_NOTE)
+            # Callers are told whole seconds, rounded up; what is left of one the store knows.
+            wait = min(failure.retry_after - 1, _LONGEST_NOTE)
             _note(self._not_before, purpose.lookup, self._clock.now() + wait)
         else:
             self._not_before.pop(purpose.lookup, None)

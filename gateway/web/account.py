@@ -129,7 +129,7 @@ class Account:
     async def forgetting(self, cookie: str | None) -> Fields:
         """Return the field that drops a dead cookie, if dropping it can do no harm.
 
-        The cookie is also what opens the tokens of a session that ended without it: see there.
+        It is also what opens the tokens of a session that ended without it (see `leftovers`).
         """
         if cookie:
             await self._leftovers.revoke(cookie)

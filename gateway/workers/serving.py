@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from gateway import app, logs, server
 from gateway.adapters.log_writer import LogWriter
 from gateway.adapters.redis_client import StoreSettings
+from gateway.composition import Gateway
 from gateway.errors import Misconfigured, Unavailable
 from gateway.server.sockets import shut_out
 from gateway.settings import Settings
@@ -91,7 +92,7 @@ async def _serve(
 
 
 async def _attend(
-    assignment: Assignment, channel: Channel, gateway: app.Gateway, departure: server.Departure
+    assignment: Assignment, channel: Channel, gateway: Gateway, departure: server.Departure
 ) -> None:
     """Do what the supervisor says, and answer; without it there is nothing to work for."""
     answering: set[asyncio.Task[None]] = set()
@@ -109,7 +110,7 @@ async def _attend(
         departure.leave()
 
 
-async def _answer(message: Message, channel: Channel, gateway: app.Gateway) -> None:
+async def _answer(message: Message, channel: Channel, gateway: Gateway) -> None:
     match message.get("ask"):
         case "pulse":
             answer = ""
@@ -124,7 +125,7 @@ async def _answer(message: Message, channel: Channel, gateway: app.Gateway) -> N
     channel.send(id=message["id"], answer=answer)
 
 
-async def _health(gateway: app.Gateway) -> str:
+async def _health(gateway: Gateway) -> str:
     """Return "" when sessions can be served, else the code of what is in the way."""
     try:
         await gateway.ping()

@@ -134,7 +134,7 @@ class Supervisor:
         self._succession.current = generation
         settings = generation.settings
         logs.adjust(settings, self._lines)
-        self._audit(settings).record(app.loaded(settings, by, generation.number))
+        self._audit(settings).record(logs.loaded(settings, by, generation.number))
         _log.info("generation %d serves with %d workers", generation.number, generation.seats)
 
     def _audit(self, settings: Settings) -> CountedAudit:

@@ -60,7 +60,11 @@ MADE_ONLY_IN: dict[str, set[str]] = {
     "Tokens": {"session/login.py", "session/codec.py"},
     # Granted by a provider, opened from the store.
     "AccessToken": {"oidc/token_endpoint.py", "session/codec.py"},
-    "RefreshToken": {"oidc/token_endpoint.py", "session/codec.py"},
+    "RefreshToken": {
+        "oidc/token_endpoint.py",
+        "session/codec.py",
+        "session/revocation_entries.py",  # opened from the queue
+    },
     "IdToken": {"oidc/token_endpoint.py", "session/codec.py"},
     # Sealed by us, read back from the store.
     "StoredRecord": {"session/codec.py", "adapters/redis_scripts.py"},
@@ -312,7 +316,7 @@ def _implementations() -> dict[str, set[str]]:
 
 def _parts() -> set[str]:
     """The ports of which the composition root takes one implementation each."""
-    (parts,) = [node for node in _classes(BY_NAME["app.py"]) if node.name == "Parts"]
+    (parts,) = [node for node in _classes(BY_NAME["composition.py"]) if node.name == "Parts"]
     return {_name(line.annotation) for line in parts.body if isinstance(line, ast.AnnAssign)}
 
 

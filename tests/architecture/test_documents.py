@@ -12,6 +12,7 @@ from gateway.adapters.metrics import Metrics, SupervisorMetrics
 from gateway.edge.cookies import LOGIN_COOKIE, SESSION_COOKIE
 from gateway.errors import Code
 from gateway.session.model import SessionPolicy
+from gateway.session.offering import RevocationCounts
 from gateway.web.problems import PROBLEMS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -227,6 +228,7 @@ def test_every_metric_is_documented_and_no_other() -> None:
     metrics = Metrics("1", ("dangerously_x",))
     metrics.observe(200, 0.1)
     metrics.tell_of_refreshes(dict, int)
+    metrics.tell_of_revocations(RevocationCounts())
     text = (metrics.text() + SupervisorMetrics().text()).decode()
     counted = re.findall(r"^# TYPE (\w+)(?<!_created) ", text, re.MULTILINE)
     documented = re.findall(r"^\| `(gateway_\w+)", _read("docs/operations.md"), re.MULTILINE)

@@ -35,7 +35,13 @@ async def test_a_whole_visit_at_debug_level_writes_no_secret(everything: io.Stri
     world.provider.down = True
     await browser.navigate("/bff/login")
     await browser.fetch("/bff/logout", "POST")
+    await world.gateway.revocations.run_due()
     world.provider.down = False
+    world.clock.advance(600)
+    await world.gateway.revocations.run_due()
+    assert world.provider.revoked
+    await world.revocations.put(b"1.not-sealed", due_in=0.0)
+    await world.gateway.revocations.run_due()
     await browser.navigate("/bff/login")
     secrets |= {browser.cookies[SESSION].value, browser.cookies[LOGIN].value}
     await browser.navigate("/bff/callback/main?code=made-up-code&state=made-up-state")

@@ -103,7 +103,7 @@ async def test_an_owner_that_never_finished_leaves_a_doubt_when_its_lease_ends_f
     await taken(world.lock, "one", lease=SHORT)
     assert isinstance(await taken(world.other, "two"), Held)
     await world.fast_forward(SHORT)
-    assert await taken(world.other, "two") == Mine(Doubt.LOST)
+    assert await taken(world.other, "two") == Mine(Doubt.LOST, taken_over=True)
 
 
 async def test_a_late_owner_neither_renews_nor_gives_back_what_is_anothers_f11(
@@ -115,6 +115,22 @@ async def test_a_late_owner_neither_renews_nor_gives_back_what_is_anothers_f11(
     assert not await world.lock.renew(A, "one", lease=LONG, keep=LONG)
     await world.lock.finish(A, "one", doubt=Doubt.NONE, pause=0)
     assert isinstance(await taken(world.lock, "three"), Held)
+
+
+async def test_a_lock_that_is_abandoned_is_taken_over_at_once_with_what_was_known(
+    world: World,
+) -> None:
+    await taken(world.lock, "one", lease=SHORT)
+    await world.fast_forward(SHORT)
+    await taken(world.other, "two")
+    await world.other.abandon(A, "three")  # which was not its own
+    assert isinstance(await taken(world.lock, "four"), Held)
+    await world.other.abandon(A, "two")
+    assert await taken(world.lock, "four") == Mine(Doubt.LOST, taken_over=True)
+    await world.lock.finish(A, "four", doubt=Doubt.UNCLEAR, pause=0)
+    await taken(world.lock, "five")
+    await world.lock.abandon(A, "five")
+    assert await taken(world.other, "six") == Mine(Doubt.UNCLEAR, taken_over=True)
 
 
 async def test_a_renewed_lease_begins_anew(world: World) -> None:

@@ -316,7 +316,7 @@ def refresh_tokens(world: World) -> list[str]:
 
 async def settled(world: World) -> None:
     for gateway in world.gateways:
-        await gateway.leftovers.aclose()
+        await gateway.revocations.aclose()
 
 
 @pytest.mark.parametrize("path", ["/api/x", "/bff/session", "/maybe/x"])

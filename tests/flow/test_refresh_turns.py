@@ -215,13 +215,18 @@ async def crashed(world: World, browser: Browser) -> SlowGrants:
     await slow.begun.wait()
     call.cancel()
     world.stores[0].cut()
-    for store_method in ("replace", "end", "read", "read_many", "lock_of"):
+    for store_method in ("replace", "end", "read", "read_many"):
         setattr(world.stores[0], store_method, _gone)
+    world.stores[0].lock_of = _dead
     slow.release()
     return slow
 
 
 async def _gone(*_: object, **__: object) -> None:
+    _dead()
+
+
+def _dead(*_: object) -> None:
     raise Unavailable(Code.STORE_UNAVAILABLE, note="this replica is dead")
 
 
@@ -232,7 +237,7 @@ async def test_after_a_crash_the_old_token_is_tried_once_when_the_lease_is_over_
     world.clock.advance(400)
     world.provider.rotate = False  # the old token is accepted again
     await crashed(world, one)
-    world.clock.advance(4.9)
+    world.clock.advance(3.4)
     waiting = asyncio.create_task(other.fetch("/api/x"))
     await asyncio.sleep(0.05)
     assert not waiting.done()  # the lease is not over

@@ -20,7 +20,7 @@ from gateway import config
 from gateway.adapters.redis_store import RedisStore
 from gateway.adapters.system import SystemClock, SystemEntropy
 from gateway.logs import audit_log
-from gateway.secret import AccessToken
+from gateway.secret import AccessToken, RefreshToken
 from gateway.session.manager import Sessions
 from gateway.session.model import Facts, Tokens
 from gateway.session.sealing import KeyRing
@@ -102,7 +102,9 @@ class Crew:
 
         await self.until(done)
 
-    async def log_in(self, subject: str = "ada", token: str = TOKEN) -> str:
+    async def log_in(
+        self, subject: str = "ada", token: str = TOKEN, refresh_token: str | None = None
+    ) -> str:
         """Put a session into the store, as a login does, and return its cookie."""
         settings = config.load(self.file, SECRETS)
         store_settings = settings.store
@@ -120,7 +122,7 @@ class Crew:
         facts = Facts(
             session_id=sessions.new_session_id(),
             provider="main",
-            issuer="https://id.example.com",
+            issuer=self.document["providers"]["main"]["issuer"],
             subject=subject,
             sid=None,
             created_at=now,
@@ -131,7 +133,8 @@ class Crew:
             acr=None,
             user={},
         )
-        tokens = Tokens(AccessToken(token), now + 3600, now, frozenset())
+        spare = None if refresh_token is None else RefreshToken(refresh_token)
+        tokens = Tokens(AccessToken(token), now + 3600, now, frozenset(), spare)
         session = await sessions.create(facts, tokens)
         await store.aclose()
         return f"{settings.cookies.session_name}={ring.cookie_value(session.handle)}"

@@ -40,6 +40,11 @@ class FaultyLock:
             "finish", lambda lock: lock.finish(lookup, owner, doubt=doubt, pause=pause)
         )
 
+    async def abandon(self, lookup: LookupId, owner: str) -> None:
+        self.holders.discard(owner)
+        self._way.granting.discard(lookup)
+        await self._carry("abandon", lambda lock: lock.abandon(lookup, owner))
+
     async def pause(self, lookup: LookupId) -> float:
         return await self._carry("pause", lambda lock: lock.pause(lookup))
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gateway import app
+from gateway import composition
 from gateway.adapters.redis_client import StoreSettings
 from gateway.adapters.redis_lock import RedisLock
 from gateway.adapters.redis_store import RedisStore
@@ -49,7 +49,7 @@ class Drawn(SeededEntropy):
 class Replica:
     """One process of the fleet, and what can be done to it."""
 
-    gateway: app.Gateway
+    gateway: composition.Gateway
     store: FaultyStore
     lock: FaultyLock
     line: Line
@@ -94,13 +94,13 @@ class Fleet(World):
         self.watchful = WatchfulApi()
         super().__post_init__()
 
-    def replica(self, settings: Settings | None = None, store: Any = None) -> app.Gateway:
+    def replica(self, settings: Settings | None = None, store: Any = None) -> composition.Gateway:
         gateway = super().replica(settings, store or RedisStore(self.address))
         store, lock, line = self.made
         self.members.append(Replica(gateway, store, lock, line))
         return gateway
 
-    def parts(self, store: Any) -> app.Parts:
+    def parts(self, store: Any) -> composition.Parts:
         way = Way()
         faulty = FaultyStore(way, store, self.store, self._noted)
         lock = FaultyLock(way, RedisLock(store.client), RedisLock(self.store.client))

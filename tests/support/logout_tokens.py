@@ -4,7 +4,7 @@ from itertools import count
 from typing import Any
 from urllib.parse import urlencode
 
-from gateway import app
+from gateway import composition
 from tests.support.asgi import Answer, call
 from tests.support.provider import Claims, FakeProvider, sign
 from tests.support.world import World
@@ -44,7 +44,7 @@ async def post(
     name: str = "main",
     content_type: bytes = FORM,
     method: str = "POST",
-    gateway: app.Gateway | None = None,
+    gateway: composition.Gateway | None = None,
     peer: str = "192.0.2.10",
 ) -> Answer:
     """Send exactly this to the endpoint, as somebody without any cookie."""

@@ -1,5 +1,7 @@
 """The `GrantLock` port in memory: the same steps as on Redis, on the memory store's data."""
 
+from dataclasses import replace
+
 from gateway.ports import Doubt, Held, LookupId, Mine, NotYet, Turn
 from tests.support.memory_store import Lock, MemoryStore
 
@@ -17,10 +19,11 @@ class MemoryLock:
         if lock.owner is None and lock.after > now:
             return NotYet(lock.after - now)
         doubt = lock.doubt
-        if lock.owner not in (None, owner) and doubt is Doubt.NONE:
+        taken_over = lock.owner not in (None, owner)
+        if taken_over and doubt is Doubt.NONE:
             doubt = Doubt.LOST
         self._put(lookup, Lock(owner, now + lease, doubt, 0.0, now + max(keep, lease)))
-        return Mine(doubt)
+        return Mine(doubt, taken_over)
 
     async def renew(self, lookup: LookupId, owner: str, *, lease: float, keep: float) -> bool:
         now, lock = self._look(lookup)
@@ -35,6 +38,11 @@ class MemoryLock:
             return
         free = Lock(None, 0.0, doubt, now + pause, lock.kept_until)
         self._put(lookup, free if doubt or pause > 0 else None)
+
+    async def abandon(self, lookup: LookupId, owner: str) -> None:
+        _, lock = self._look(lookup)
+        if lock.owner == owner:
+            self._put(lookup, replace(lock, until=0.0))
 
     async def pause(self, lookup: LookupId) -> float:
         now, lock = self._look(lookup)

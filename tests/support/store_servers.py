@@ -27,8 +27,9 @@ from tests.support.redis_servers import (
 
 # What gateway/adapters/redis_scripts.py says a server must allow, and nothing else.
 ALLOWED = (
-    "+mget +set +del +zadd +zrem +zrange +zrangebyscore +zremrangebyscore +scan +type +getrange "
-    "+hmget +hset +hdel +pexpire +pexpireat +time +eval +evalsha +ping +auth +select "
+    "+mget +set +del +zadd +zrem +zcard +zscore +zrange +zrangebyscore +zremrangebyscore +scan "
+    "+type +getrange +hmget +hset +hdel +pexpire +pexpireat +time +eval +evalsha +ping "
+    "+auth +select "
     "+client|id +client|tracking +subscribe &__redis__:invalidate"
 )
 

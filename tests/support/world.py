@@ -12,10 +12,11 @@ from typing import Any
 
 import yaml
 
-from gateway import app, config
+from gateway import composition, config
 from gateway.adapters.audit_log import StructlogAudit
 from gateway.adapters.jose import JoserfcJose
 from gateway.adapters.redis_lock import RedisLock
+from gateway.adapters.redis_revocations import RedisRevocations
 from gateway.ports import GrantLock, LookupId
 from gateway.session.sealing import KeyRing
 from gateway.session.timing import Timing
@@ -25,6 +26,7 @@ from tests.support.asgi import Answer, call
 from tests.support.browser import Browser
 from tests.support.clock import SeededEntropy, TurnableClock
 from tests.support.memory_lock import MemoryLock
+from tests.support.memory_revocations import MemoryRevocations
 from tests.support.memory_store import MemoryStore
 from tests.support.provider import FakeProvider, Providers
 
@@ -105,6 +107,13 @@ def _lock_of(store: Any) -> GrantLock:
     return MemoryLock(store) if isinstance(store, MemoryStore) else RedisLock(store.client)
 
 
+def _queue_of(store: Any, clock: TurnableClock) -> Any:
+    """The queue of revocations beside a store, on the same server."""
+    if isinstance(store, MemoryStore):
+        return MemoryRevocations(clock, is_down=lambda: store.down)
+    return RedisRevocations(store.client)
+
+
 @dataclass
 class World:
     """One gateway and everything around it; `gateways` are replicas on the same store."""
@@ -119,6 +128,7 @@ class World:
     def __post_init__(self) -> None:
         self.store = self.store or MemoryStore(self.clock)
         self.stores: list[Any] = []  # of each replica, in order
+        self.revocations = _queue_of(self.store, self.clock)
         self.audit_text = io.StringIO()
         self.api = FakeApi()
         self.providers = {
@@ -132,18 +142,20 @@ class World:
         self.gateway = self.gateways[0]
         self.home = str(self.settings.public_origin)
 
-    def replica(self, settings: Settings | None = None, store: Any = None) -> app.Gateway:
+    def replica(self, settings: Settings | None = None, store: Any = None) -> composition.Gateway:
         """One more process on the same data, by this client of the store or a new one."""
         if store is None:
             store = self.store.another() if self.stores else self.store
         self.stores.append(store)
-        return app.compose(settings or self.settings, self.parts(store), timing=self.timing)
+        parts = self.parts(store)
+        return composition.compose(settings or self.settings, parts, timing=self.timing)
 
-    def parts(self, store: Any) -> app.Parts:
+    def parts(self, store: Any) -> composition.Parts:
         """What a process is put together from, over this client of the store."""
-        return app.Parts(
+        return composition.Parts(
             store=store,
             grants=_lock_of(store),
+            revocations=self.revocations,
             back_channel=Providers(*self.providers.values()),
             upstream=self.api,
             jose=self.jose,
@@ -152,7 +164,9 @@ class World:
             audit=StructlogAudit(self.ring.audit_key, self.audit_text),
         )
 
-    def browser(self, gateway: app.Gateway | None = None, peer: str = "203.0.113.7") -> Browser:
+    def browser(
+        self, gateway: composition.Gateway | None = None, peer: str = "203.0.113.7"
+    ) -> Browser:
         """A fresh browser that reaches the gateway and every provider."""
         origins: dict[str, Any] = {self.home: (gateway or self.gateway).public}
         origins |= dict(self.providers)

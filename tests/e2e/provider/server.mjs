@@ -1,13 +1,20 @@
 // The certified identity provider of the end-to-end tests: npm `oidc-provider`, loopback only.
 //
 // Settings come as one JSON document in the first argument:
-//   {port, issuer, clients: [...], ttl: {AccessToken}, resource}
+//   {port, issuer, clients: [...], ttl: {AccessToken}, resource, control}
+// `control` is a port at which tests change what it does and read what it counted: see control.mjs.
 // When it listens it prints one line, `ready`. It logs every token it issues as a line
 // `issued <value>`, so that a test can look for them where they must not be.
 import { generateKeyPairSync } from 'node:crypto';
 import { Provider } from 'oidc-provider';
+import { Control } from './control.mjs';
+import { planRefreshing } from './refreshing.mjs';
 
 const settings = JSON.parse(process.argv[2]);
+const control = new Control(settings.control);
+const lifetime = (ctx) => (
+  ctx.oidc.params?.grant_type === 'refresh_token' ? control.plan.next : control.plan.first
+);
 
 const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const jwk = { ...privateKey.export({ format: 'jwk' }), kid: 'e2e-1', use: 'sig', alg: 'RS256' };
@@ -44,10 +51,10 @@ const provider = new Provider(settings.issuer, {
     await grant.save();
     return grant;
   },
-  rotateRefreshToken: true,
+  rotateRefreshToken: () => control.plan.rotates,
   issueRefreshToken: async (ctx, client, code) => client.grantTypeAllowed('refresh_token'),
   ttl: {
-    AccessToken: 300, AuthorizationCode: 60, IdToken: 3600, RefreshToken: 86400,
+    AccessToken: lifetime, AuthorizationCode: 60, IdToken: 3600, RefreshToken: 86400,
     Session: 86400, Grant: 86400, Interaction: 600, ...settings.ttl,
   },
   interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
@@ -75,7 +82,6 @@ const provider = new Provider(settings.issuer, {
         scope: 'orders.read orders.write',
         audience: settings.resource,
         accessTokenFormat: 'jwt',
-        accessTokenTTL: settings.ttl?.AccessToken ?? 300,
         jwt: { sign: { alg: 'RS256' } },
       }),
     },
@@ -114,9 +120,15 @@ provider.use(async (ctx, next) => {
   }
   if (ctx.path === '/token/revocation') console.log(`revoked ${ctx.status}`);
 });
+planRefreshing(provider, control);
 provider.on('backchannel.success', (ctx, client) => console.log(`backchannel ${client.clientId} told`));
 provider.on('backchannel.error', (ctx, error) => console.log(`backchannel failed: ${error.message} ${error.cause ?? ''}`));
 provider.on('server_error', (ctx, error) => console.log(`error ${error.message}`));
 
 const server = provider.listen(settings.port, '127.0.0.1', () => console.log('ready'));
-process.on('SIGTERM', () => { server.closeAllConnections(); server.close(() => process.exit(0)); });
+control.guard(server);
+process.on('SIGTERM', () => {
+  control.close();
+  server.closeAllConnections();
+  server.close(() => process.exit(0));
+});

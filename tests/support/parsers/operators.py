@@ -20,7 +20,7 @@ from gateway.config.yaml_text import NotYaml, read_document, read_value
 from gateway.errors import Misconfigured
 from gateway.ports import LookupId, StoredRecord
 from gateway.secret import KeyMaterial, SessionHandle, StoreUrl
-from gateway.session import codec
+from gateway.session import codec, revocation_entries
 from gateway.session.sealing import CannotOpen, KeyRing, RingKey, b64, unb64
 from tests.support.parsers import Parser
 
@@ -69,6 +69,14 @@ def _record(octets: bytes) -> None:
     assert pack(record) == octets
     session = codec.open_session(RING, HANDLE, LOOKUP, record)
     assert session.facts.subject == "ada"
+
+
+def _revocation_entry(octets: bytes) -> None:
+    """A member of the queue; whatever opens was sealed here, whatever stands in front of it."""
+    written_at = revocation_entries.written_at(octets)
+    assert written_at is None or 0 <= written_at < 1e12
+    given_back = revocation_entries.unseal(RING, octets)
+    assert (given_back.token.reveal(), given_back.issuer) == ("rt", "https://id.example")
 
 
 class Heard:
@@ -181,6 +189,12 @@ PARSERS = (
     Parser("session_cookie", "session/sealing.py", _session_cookie),
     Parser("sealed_text", "session/sealing.py", _sealed_text, errors=(CannotOpen,)),
     Parser("stored_record", "session/codec.py", _record, errors=(CannotOpen,)),
+    Parser(
+        "revocation_entry",
+        "session/revocation_entries.py",
+        _revocation_entry,
+        errors=(CannotOpen,),
+    ),
     Parser("announcement", "adapters/redis_tracking.py", _announcement),
     Parser("store_address", "adapters/redis_address.py", _store_address, errors=(Misconfigured,)),
     Parser("yaml_document", "config/yaml_text.py", _yaml_document),

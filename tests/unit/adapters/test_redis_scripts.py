@@ -160,7 +160,7 @@ def test_a_watcher_is_told_of_its_own_tenants_sessions_and_of_its_own_proofs_alo
     words = Layout("tenant-7:").track(12, "watcher").words
     assert words == (
         *("CLIENT", "TRACKING", "ON", "REDIRECT", 12, "BCAST"),
-        *("PREFIX", "tenant-7:s:", "PREFIX", "tenant-7:w:watcher:"),
+        *("PREFIX", "tenant-7:s:", "PREFIX", "tenant-7:g:", "PREFIX", "tenant-7:w:watcher:"),
     )
     proof = str(Layout("tenant-7:").prove("watcher", 1).words[1])
     assert proof.startswith(str(words[-1]))

@@ -11,7 +11,6 @@ from gateway.errors import Code, Refused, Unavailable
 from gateway.oidc.back_channel import BackChannelAnswer
 from gateway.oidc.callback import match_callback, read_answer
 from gateway.oidc.client import Client, ClientAuth
-from gateway.oidc.metadata import Metadata
 from gateway.oidc.token_endpoint import (
     MAX_LIFETIME,
     MAX_TOKEN,
@@ -21,7 +20,6 @@ from gateway.oidc.token_endpoint import (
     code_grant,
     read_grant,
     refresh_grant,
-    revocation,
 )
 from gateway.secret import AccessToken, ClientSecret, CodeVerifier, IdToken, RefreshToken
 from tests.unit.oidc.examples import (
@@ -87,20 +85,6 @@ def test_a_refresh_token_is_spent_with_or_without_scopes() -> None:
     assert form_of(whole) == {"grant_type": "refresh_token", "refresh_token": "rt 1&x=y"}
     fewer = refresh_grant(CLIENT, METADATA, spent, frozenset({"b", "a"}), None)
     assert form_of(fewer)["scope"] == "a b"
-
-
-def test_h16_a_token_is_revoked_with_its_kind_named_and_the_client_authenticated() -> None:
-    for token, hint in ((RefreshToken("t"), "refresh_token"), (AccessToken("t"), "access_token")):
-        request = revocation(CLIENT, METADATA, token, None)
-        assert request is not None
-        assert request.url == "https://id.example/revoke"
-        assert form_of(request) == {"token": "t", "token_type_hint": hint}
-        assert fields_of(request)[b"authorization"].startswith(b"Basic ")
-
-
-def test_h16_a_provider_without_the_endpoint_is_not_asked_to_revoke() -> None:
-    silent = Metadata(ISSUER, "https://id.example/a", "https://id.example/t")
-    assert revocation(CLIENT, silent, RefreshToken("t"), None) is None
 
 
 # -- client authentication -------------------------------------------------------------------------
