@@ -20,20 +20,13 @@ from joserfc.jwk import ECKey, RSAKey
 from gateway.errors import Code, Unavailable
 from gateway.oidc.back_channel import BackChannelAnswer, BackChannelRequest
 from gateway.ports import Clock
+from tests.support.token_families import Attempt, Families, Reuse
 
 KEY = RSAKey.generate_key(2048, {"kid": "k1", "use": "sig", "alg": "RS256"}, private=True)
 OTHER_KEY = RSAKey.generate_key(2048, {"kid": "k2", "use": "sig", "alg": "RS256"}, private=True)
 EC_KEY = ECKey.generate_key("P-256", {"kid": "e1", "use": "sig", "alg": "ES256"}, private=True)
 
 Claims = dict[str, Any]
-
-
-@dataclass
-class Attempt:
-    """What the provider remembers of an authorization request."""
-
-    parameters: dict[str, str]
-    subject: str
 
 
 @dataclass
@@ -65,8 +58,16 @@ class FakeProvider:
     issued: list[str] = field(default_factory=list)
     revoked: list[str] = field(default_factory=list)
     codes: dict[str, Attempt] = field(default_factory=dict)
-    refresh_tokens: dict[str, Attempt] = field(default_factory=dict)
+    reuse: Reuse = Reuse.NONE
     count: int = 0
+
+    def __post_init__(self) -> None:
+        self.families = Families(self.clock, self.reuse)
+
+    @property
+    def refresh_tokens(self) -> dict[str, Attempt]:
+        """The refresh tokens it would accept now, and the logins they came from."""
+        return self.families.valid
 
     def url(self, path: str) -> str:
         return self.issuer + path
@@ -93,6 +94,7 @@ class FakeProvider:
                 return _json(self.userinfo or {"sub": self.subject, "name": "Ada Lovelace"})
             case "/revoke":
                 self.revoked.append(dict(parse_qsl(request.body.decode()))["token"])
+                self.families.revoke_token(self.revoked[-1])
                 return BackChannelAnswer(200)
         return BackChannelAnswer(404)
 
@@ -123,10 +125,7 @@ class FakeProvider:
             if attempt is None or not self._pkce_holds(attempt, form):
                 return _json({"error": "invalid_grant"}, 400)
         else:
-            spent = form["refresh_token"]
-            attempt = (self.refresh_tokens.pop if self.rotate else self.refresh_tokens.get)(
-                spent, None
-            )
+            attempt = self.families.spend(form["refresh_token"], rotate=self.rotate)
             if attempt is None:
                 return _json({"error": "invalid_grant"}, 400)
         return _json(self.change_token_answer(self._grant(attempt)))
@@ -161,7 +160,8 @@ class FakeProvider:
 
     def _grant(self, attempt: Attempt) -> Claims:
         access, refresh = self.mint("at"), self.mint("rt")
-        self.refresh_tokens[refresh] = attempt
+        lifetime = self.lifetime if isinstance(self.lifetime, int | float) else 300.0
+        self.families.issue(attempt, access, refresh, lifetime)
         claims: Claims = {
             "iss": self.issuer,
             "sub": attempt.subject,
@@ -173,8 +173,8 @@ class FakeProvider:
         }
         if "nonce" in attempt.parameters:
             claims["nonce"] = attempt.parameters["nonce"]
-        if self.sid is not None:
-            claims["sid"] = self.sid
+        if attempt.sid is not None:
+            claims["sid"] = attempt.sid
         id_token = (self.sign or sign)(self.change_id_token(claims))
         self.issued.append(id_token)
         return {
@@ -219,7 +219,7 @@ class FakeProvider:
 
     def _authorize(self, parameters: dict[str, str]) -> dict[str, str]:
         code = self.mint("code")
-        self.codes[code] = Attempt(parameters, self.subject)
+        self.codes[code] = Attempt(parameters, self.subject, self.sid)
         answer = {"code": code, "state": parameters["state"], "iss": self.issuer}
         return self.change_callback(answer)
 

@@ -147,7 +147,12 @@ class World:
         if store is None:
             store = self.store.another() if self.stores else self.store
         self.stores.append(store)
-        parts = composition.Parts(
+        parts = self.parts(store)
+        return composition.compose(settings or self.settings, parts, timing=self.timing)
+
+    def parts(self, store: Any) -> composition.Parts:
+        """What a process is put together from, over this client of the store."""
+        return composition.Parts(
             store=store,
             grants=_lock_of(store),
             revocations=self.revocations,
@@ -158,7 +163,6 @@ class World:
             entropy=self.entropy,
             audit=StructlogAudit(self.ring.audit_key, self.audit_text),
         )
-        return composition.compose(settings or self.settings, parts, timing=self.timing)
 
     def browser(
         self, gateway: composition.Gateway | None = None, peer: str = "203.0.113.7"
