@@ -74,7 +74,7 @@ THE_OTHER_SIDE = "dev/"  # a provider has codes and grants of its own
 
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "stuff", "base"}
 
-WHERE_ADAPTERS_ARE_CHOSEN = ("app.py", "logs.py", "dev/", "workers/supervisor.py")
+WHERE_ADAPTERS_ARE_CHOSEN = ("app.py", "composition.py", "logs.py", "dev/", "workers/supervisor.py")
 
 # What a log line, an audit line or an exception text is made with.
 _SAYING = {

@@ -11,7 +11,7 @@ from gateway.ports import LookupId, StoredRecord
 from tests.support.browser import Cookie
 from tests.support.clock import TurnableClock
 from tests.support.key_rings import NEW, with_keys
-from tests.support.provider import Attempt
+from tests.support.token_families import Attempt
 from tests.support.session_vectors import NEWER, NOW, OLDER
 from tests.support.world import SESSION, World, settings_of
 
