@@ -11,8 +11,8 @@ from gateway.ports import LookupId, StoredRecord
 from tests.support.browser import Cookie
 from tests.support.clock import TurnableClock
 from tests.support.key_rings import NEW, with_keys
-from tests.support.token_families import Attempt
 from tests.support.session_vectors import NEWER, NOW, OLDER
+from tests.support.token_families import Attempt
 from tests.support.world import SESSION, World, settings_of
 
 OLD_RELEASE = Path(__file__).parents[1] / "vectors" / "sessions.json"
