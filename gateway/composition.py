@@ -137,6 +137,7 @@ def compose(
         Offering(providers, parts.clock, audit), parts.revocations, ring, parts.clock, parts.entropy
     )
     logout = Logout(providers, sessions, revocations)
+    timing = replace(timing or Timing(), provider_takes=settings.back_channel.total_timeout)
     refresher = Refresher(
         providers, sessions, parts.grants, revocations.give_back, audit, parts.entropy, timing
     )

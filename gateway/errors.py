@@ -9,6 +9,7 @@ Anything else that is raised is a bug. `Code` lists every stable code; `web/prob
 table from code to status, and `docs/errors.md` explains each (a test compares all three).
 """
 
+import math
 from enum import Enum, StrEnum
 
 
@@ -140,6 +141,11 @@ class Refused(GatewayError):
     ) -> None:
         super().__init__(code, detail, note=note)
         self.fields = fields
+
+
+def in_whole_seconds(seconds: float) -> int:
+    """Return when to come again, for a Retry-After field: never sooner, and never at once."""
+    return max(1, math.ceil(seconds))
 
 
 class Effect(Enum):

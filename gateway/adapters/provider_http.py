@@ -34,6 +34,7 @@ class BackChannelSettings:
 
     ca_file: str | None = None
     total_timeout: float = 5.0
+    refresh_timeout: float = 30.0  # instead, for what cannot be asked for twice
     connect_timeout: float = 2.0
     max_body: int = 1024 * 1024
     max_connections: int = 20
@@ -62,9 +63,13 @@ class ProviderHttp:
     async def send(self, request: BackChannelRequest) -> BackChannelAnswer:
         """See the port."""
         url = _permitted(request.url)
+        settings = self._settings
+        seconds = settings.total_timeout
+        if request.is_for_once:
+            seconds = max(seconds, settings.refresh_timeout)
         try:
-            async with asyncio.timeout(self._settings.total_timeout):
-                return await self._exchange(url, request)
+            async with asyncio.timeout(seconds):
+                return await self._exchange(url, request, seconds)
         except Exception as fault:  # an answer in pieces may surface as any exception
             kind = fault.reason if isinstance(fault, _Unacceptable) else type(fault).__name__
             effect = Effect.NOTHING if isinstance(fault, _NOT_SENT) else Effect.LOST
@@ -74,12 +79,15 @@ class ProviderHttp:
         """Close every connection."""
         await self._client.aclose()
 
-    async def _exchange(self, url: httpx2.URL, request: BackChannelRequest) -> BackChannelAnswer:
+    async def _exchange(
+        self, url: httpx2.URL, request: BackChannelRequest, seconds: float
+    ) -> BackChannelAnswer:
         sending = self._client.stream(
             request.method,
             url,
             headers=list(request.fields),
             content=request.body or None,
+            timeout=httpx2.Timeout(seconds, connect=self._settings.connect_timeout),
         )
         async with sending as response:
             return BackChannelAnswer(

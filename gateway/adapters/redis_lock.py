@@ -29,6 +29,9 @@ local owner = found[1]
 local lease = (tonumber(found[2]) or 0) - now
 local doubt = tonumber(found[3]) or 0
 local pause = (tonumber(found[4]) or 0) - now
+-- No lease and no pause is so long: the clock was set back, or another server has taken over.
+if lease > 60000 then lease = 0 end
+if pause > 120000 then pause = 0 end
 """
 )
 

@@ -132,6 +132,7 @@ def _back_channel(sections: Sections, references: References) -> BackChannelSett
     return BackChannelSettings(
         ca_file=references.certificates(section.ca_file, ("back_channel", "ca_file")),
         total_timeout=section.total_timeout,
+        refresh_timeout=section.refresh_timeout,
         connect_timeout=section.connect_timeout,
         max_body=section.max_body_bytes,
         max_connections=section.max_connections,

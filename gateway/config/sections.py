@@ -266,6 +266,11 @@ class BackChannelSection(Section):
     total_timeout: Annotated[float, Duration("100ms", "60s")] = Field(
         default=5.0, description="How long one request may take altogether."
     )
+    refresh_timeout: Annotated[float, Duration("100ms", "120s")] = Field(
+        default=30.0,
+        description="How long the answer to a refresh is waited for instead, if that is longer: a "
+        "refresh token that rotates cannot be spent twice. Callers are told 503 before.",
+    )
     connect_timeout: Annotated[float, Duration("100ms", "30s")] = Field(
         default=2.0, description="How long opening a connection may take."
     )

@@ -15,6 +15,8 @@ class BackChannelRequest:
     url: str
     fields: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)
     body: bytes = field(default=b"", repr=False)
+    # What it asks for cannot be asked for a second time: its answer is waited for longer.
+    is_for_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)

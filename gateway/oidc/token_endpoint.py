@@ -7,7 +7,7 @@ can come back is an outage, and ends nobody's session (H10).
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.errors import Code, Effect, Refused, Unavailable
 from gateway.oidc.back_channel import BackChannelAnswer, BackChannelRequest
@@ -112,7 +112,8 @@ def refresh_grant(
     pairs = [("grant_type", "refresh_token"), ("refresh_token", token.reveal())]
     if scopes is not None:
         pairs.append(("scope", " ".join(sorted(scopes))))
-    return authenticated(client, metadata.token_endpoint, pairs, assertion)
+    request = authenticated(client, metadata.token_endpoint, pairs, assertion)
+    return replace(request, is_for_once=True)
 
 
 def assertion_claims(client: Client, now: float, jti: str) -> dict[str, str | int]:

@@ -1,6 +1,6 @@
 """A circuit breaker: a provider that does not answer is left in peace, and then asked by one.
 
-    closed ──(failures of several sessions in a row, or told to wait)──▶ open
+    closed ──(failures of several sessions in a row, the last of them told to wait, or five)──▶ open
       ▲                                                                   │ its pause is over
       └──────────(the probe is answered)────────── half-open ◀────────────┘
                                                       └──(it is not)──▶ open, for longer
@@ -9,7 +9,7 @@ Any answer closes it, a refusal too: what it watches is whether the provider ans
 the clock it is handed the time of; one per provider and process.
 """
 
-from gateway.errors import Code, Effect, Unavailable
+from gateway.errors import Code, Effect, Unavailable, in_whole_seconds
 from gateway.ports import LookupId
 
 _FAILURES = 5  # in a row ...
@@ -54,13 +54,18 @@ class Breaker:
         self._pause = 0.0
         self._open_since = self._probe_since = None
 
+    def withdrawn(self) -> None:
+        """Nothing can be said: whoever was admitted did not ask to the end."""
+        self._probe_since = None
+
     def failed(self, lookup: LookupId, now: float, *, wish: float, spread: float) -> None:
         """It has not; `wish` is how long it asks to be left alone (seconds, 0 for no wish)."""
         self._probe_since = None
         self._failures += 1
         self._sessions.add(lookup)
-        in_a_row = self._failures >= _FAILURES and len(self._sessions) >= _SESSIONS
-        if not (in_a_row or wish > 0 or self._open_since is not None):
+        several = len(self._sessions) >= _SESSIONS
+        enough = self._failures >= _FAILURES or wish > 0
+        if not ((several and enough) or self._open_since is not None):
             return
         longer = min(max(self._pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
         self._pause = max(longer, min(wish, _LONGEST_WISH)) * (1 + spread / 5)
@@ -68,7 +73,7 @@ class Breaker:
 
 
 def _unavailable(note: str, seconds: float) -> Unavailable:
-    retry_after = max(1, round(seconds + 0.5))
+    retry_after = in_whole_seconds(seconds)
     return Unavailable(
         Code.PROVIDER_UNAVAILABLE,
         note=f"provider: {note}",

@@ -10,7 +10,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from gateway.errors import Code, Effect, Unavailable
+from gateway.errors import Code, Effect, Refused, Unavailable, in_whole_seconds
 from gateway.ports import Doubt, GrantLock, Held, LookupId, Mine, NotYet
 from gateway.session.manager import Sessions
 from gateway.session.model import Session
@@ -141,14 +141,28 @@ class GrantTurns:
         is_settled: Callable[[], Awaitable[bool]],
     ) -> bool:
         """Whether there is nothing left to do; a lock that is not needed then is given back."""
-        settled, doubt = True, turn.doubt if isinstance(turn, Mine) else Doubt.NONE
         try:
             settled = await is_settled()
-            doubt = Doubt.NONE  # it was about tokens that have been replaced
+        except Refused:
+            settled = True
+            raise
+        except Unavailable:
+            settled = False
+            if isinstance(turn, Mine):
+                await self._return(lookup, owner, turn)
+            raise
         finally:
-            if settled and isinstance(turn, Mine):  # also when it could not be found out
-                await self._finish(lookup, owner, doubt, 0.0)
+            if settled and isinstance(turn, Mine):  # a doubt was about tokens that are gone
+                await self._finish(lookup, owner, Doubt.NONE, 0.0)
         return settled
+
+    async def _return(self, lookup: LookupId, owner: str, turn: Mine) -> None:
+        """Give a lock back as it was found: with a last word for who had it, if that is due."""
+        if not turn.taken_over:
+            await self._finish(lookup, owner, turn.doubt, 0.0)
+            return
+        with contextlib.suppress(Unavailable):  # then the lease ends by itself
+            await self._lock.abandon(lookup, owner)
 
     async def _begin(self, session: Session, owner: str) -> Mine | Held | NotYet:
         timing = self._timing
@@ -217,7 +231,7 @@ async def _comes(event: asyncio.Event, seconds: float) -> bool:
 
 
 def _unavailable(note: str, seconds: float) -> Unavailable:
-    retry_after = max(1, round(seconds + 0.5))
+    retry_after = in_whole_seconds(seconds)
     return Unavailable(
         Code.TOKEN_UNAVAILABLE, note=note, retry_after=retry_after, effect=Effect.NOTHING
     )

@@ -9,7 +9,7 @@ is known of the refresh token.
 import asyncio
 from dataclasses import dataclass, replace
 
-from gateway.errors import Code, Effect, GatewayError, Refused, Unavailable
+from gateway.errors import Code, Effect, GatewayError, Refused, Unavailable, in_whole_seconds
 from gateway.oidc import id_token
 from gateway.oidc.token_endpoint import Grant, GrantRefused
 from gateway.ports import AuditLog, AuditName, Caller, Doubt, Entropy, LookupId, Outcome
@@ -110,9 +110,9 @@ class Granting:
         spent = session.tokens.refresh_token
         if spent is None:
             raise Refused(Code.TOKEN_EXPIRED)
-        self._require_that_it_is_worth_it(session, hold, task)
         if hold.is_over():  # and somebody else may be spending the token now
             raise _unavailable("the lock was lost before the grant was begun", 1.0)
+        self._require_that_it_is_worth_it(session, hold, task)
         hold.doubt = max(hold.before, Doubt.LOST)  # until we know better
         try:
             grant = await task.provider.refresh(spent, session.tokens.scopes)
@@ -121,6 +121,9 @@ class Granting:
             return await self._after_refusal(session, refusal, hold, task)
         except GatewayError as failure:
             raise self._weather(session, failure, hold, task) from failure
+        except BaseException:  # a bug, or the end of the loop: nobody else probes for it
+            task.breaker.withdrawn()
+            raise
         task.breaker.answered()
         renewed = await self._take(session, grant, hold, task)
         hold.doubt = Doubt.NONE
@@ -267,5 +270,5 @@ def _doubt(before: Doubt, effect: Effect) -> Doubt:
 
 
 def _unavailable(note: str, seconds: float) -> Unavailable:
-    retry_after = max(1, round(seconds + 0.5))
+    retry_after = in_whole_seconds(seconds)
     return Unavailable(Code.TOKEN_UNAVAILABLE, note=note, retry_after=retry_after)

@@ -9,9 +9,10 @@ import asyncio
 import json
 from collections.abc import Mapping
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Unavailable
 from gateway.oidc import end_session
 from gateway.ports import Caller
+from gateway.session import codec
 from gateway.session.attempts import CLOCK_SKEW
 from gateway.session.manager import Sessions
 from gateway.session.model import Session
@@ -19,6 +20,7 @@ from gateway.session.provider import Provider, provider_of
 from gateway.session.revocation import Revocations
 from gateway.session.sealing import CannotOpen
 
+_KEPT_FOR = 60.0  # seconds the ended record is there for its last token to be read
 _PATIENCE = 1.0  # seconds a person waits for the provider, once the session has ended
 _LASTS = 2.0  # seconds logouts under way have when the gateway stops
 _RETURN_WITHIN = 3600.0  # seconds between leaving for the provider and coming back
@@ -48,7 +50,10 @@ class Logout:
 
     async def _leave(self, session: Session, return_to: str, caller: Caller) -> str:
         try:
-            await self._sessions.end(session.lookup, session.facts, by="user", caller=caller)
+            await self._sessions.end(
+                session.lookup, session.facts, by="user", caller=caller, keep=_KEPT_FOR
+            )
+            session = await self._as_it_ended(session)
         finally:
             # Also when the store did not answer: it may have ended the session all the same, and
             # then nobody could come back for the token. Its owner wants it dead either way.
@@ -61,6 +66,16 @@ class Logout:
             left = deadline - asyncio.get_running_loop().time()
             await asyncio.wait({attempt}, timeout=max(0.0, left))
         return url or return_to
+
+    async def _as_it_ended(self, session: Session) -> Session:
+        """Return the session as the store had it: a refresh may have been quicker than we were."""
+        try:
+            record = await self._sessions.store.take(session.lookup)
+            if record is None:
+                return session
+            return codec.open_session(self._sessions.ring, session.handle, session.lookup, record)
+        except (CannotOpen, Unavailable):
+            return session
 
     async def _give_back(self, session: Session, caller: Caller) -> asyncio.Task[None] | None:
         token = session.tokens.refresh_token

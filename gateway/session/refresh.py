@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.errors import Code, Refused, Unavailable
+from gateway.errors import Code, Refused, Unavailable, in_whole_seconds
 from gateway.ports import AuditLog, Caller, Entropy, GrantLock, LookupId
 from gateway.secret import AccessToken
 from gateway.session.breaker import Breaker
@@ -60,6 +60,9 @@ class Refresher:
         timing: Timing | None = None,
     ) -> None:
         timing = timing or Timing()
+        # A provider that is slower still is not given up, for its answer may be worth a session:
+        # callers leave, the flight goes on. One that a dead process began is taken over meanwhile.
+        self._callers_wait = timing.provider_takes + timing.lease + timing.last_word
         self._timing = timing
         self._providers = providers
         self._breakers = {name: Breaker() for name in providers}
@@ -129,8 +132,10 @@ class Refresher:
             return True
         if tokens.refresh_token is None:
             return is_good(tokens, now)
-        try:
-            return not (self._wait(session.lookup, now) or await self._turns.pause(session.lookup))
+        if self._granting.is_failing(session.lookup):
+            return False
+        try:  # another process may have failed
+            return not await self._turns.pause(session.lookup)
         except Unavailable:
             return False
 
@@ -169,10 +174,16 @@ class Refresher:
 
     async def _outcome(self, flight: Flight) -> Session:
         """Wait for the flight; whoever goes away meanwhile, the flight does not notice."""
-        await asyncio.wait((flight.task, flight.stalled), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(
+            (flight.task, flight.stalled),
+            timeout=self._callers_wait,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
         if not flight.task.done():
-            note = "new tokens wait for the store to take them"
-            raise Unavailable(Code.STORE_UNAVAILABLE, note=note)
+            if flight.stalled.done():
+                note = "new tokens wait for the store to take them"
+                raise Unavailable(Code.STORE_UNAVAILABLE, note=note)
+            raise Unavailable(Code.TOKEN_UNAVAILABLE, note="the provider has not answered yet")
         failure = flight.task.exception()
         if failure is not None:
             # Without the frames of those it was raised for before: they would all be kept alive.
@@ -220,6 +231,6 @@ def _note(notes: dict[LookupId, float], lookup: LookupId, at: float) -> None:
 
 
 def _not_yet(seconds: float) -> Unavailable:
-    retry_after = max(1, round(seconds + 0.5))
+    retry_after = in_whole_seconds(seconds)
     note = "a grant has just failed"
     return Unavailable(Code.TOKEN_UNAVAILABLE, note=note, retry_after=retry_after)

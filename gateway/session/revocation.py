@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from gateway.errors import Unavailable
 from gateway.oidc.revocation import Verdict
@@ -22,6 +22,8 @@ from gateway.session.offering import GIVE_UP_AFTER, Offering, pause_before_next
 from gateway.session.revocation_entries import GivenBack
 from gateway.session.revocation_pump import RevocationPump
 from gateway.session.sealing import CannotOpen, KeyRing
+
+T = TypeVar("T")
 
 _log = logging.getLogger("gateway.revocation")
 
@@ -54,7 +56,7 @@ class Revocations:
         self.counts = offering.counts
         self._pump = RevocationPump(self.run_due, entropy)
         self._first_attempts = asyncio.Semaphore(_FIRST_AT_ONCE)
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[Any]] = set()
         self._unkept: dict[bytes, None] = {}  # oldest first: the queue has not taken them yet
 
     async def give_back(
@@ -105,13 +107,13 @@ class Revocations:
         if self._running:
             await asyncio.wait(self._running, timeout=_LASTS)
 
-    def _begin(self, working: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _begin(self, working: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(working)
         self._running.add(task)  # the loop itself holds tasks only weakly
         task.add_done_callback(self._running.discard)
         return task
 
-    async def _keep(self, entry: bytes) -> None:
+    async def _keep(self, entry: bytes) -> bool:
         self._unkept[entry] = None
         try:
             kept = await self._queue.put(entry, due_in=LEASE)
@@ -119,8 +121,11 @@ class Revocations:
             kept = False
         if kept:
             self._unkept.pop(entry, None)
-        else:
-            self.counts.by_outcome["not_kept"] += 1
+            return True
+        self.counts.by_outcome["not_kept"] += 1
+        if len(self._unkept) > _MOST_UNKEPT:
+            del self._unkept[entry]  # offered once, if there is room, and then forgotten
+        return False
 
     async def _keep_the_unkept(self) -> None:
         for entry in list(self._unkept):
@@ -129,7 +134,7 @@ class Revocations:
             self._unkept.pop(entry, None)
 
     async def _first_attempt(
-        self, given_back: GivenBack, entry: bytes, keeping: asyncio.Task[None], caller: Caller
+        self, given_back: GivenBack, entry: bytes, keeping: asyncio.Task[bool], caller: Caller
     ) -> None:
         await asyncio.wait({keeping}, timeout=_KEPT_WITHIN)
         if self._first_attempts.locked() and entry not in self._unkept:
@@ -140,18 +145,16 @@ class Revocations:
             self._offering.concluded(given_back, revocation, caller)
             await self._forget(entry)
             return
-        note = f"{revocation.note}; {self._whereabouts(entry)}"
+        kept = keeping.done() and keeping.result()
+        note = f"{revocation.note}; {self._whereabouts(entry, kept=kept)}"
         self._offering.failed(given_back, note, caller)
         with contextlib.suppress(Unavailable):  # then it is due when its lease is over
             await self._queue.postpone(entry, due_in=max(LEASE, revocation.after))
 
-    def _whereabouts(self, entry: bytes) -> str:
-        if entry not in self._unkept:
-            return "tried again later"
-        if len(self._unkept) <= _MOST_UNKEPT:
+    def _whereabouts(self, entry: bytes, *, kept: bool) -> str:
+        if entry in self._unkept:
             return "the queue did not take it, so it is kept in memory"
-        del self._unkept[entry]
-        return "the queue did not take it, and memory has no room: it is lost"
+        return "tried again later" if kept else "neither queue nor memory took it: it is lost"
 
     async def _next_attempt(self, entry: bytes) -> None:
         try:

@@ -22,8 +22,10 @@ _ONE_NETWORK = 64  # bits; whoever has one IPv6 address has its whole network (R
 class FailureLimit:
     """Failures of this process's clients, by address."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, most: int = FAILURES) -> None:
+        """`most` failures are let pass within `WINDOW`."""
         self._clock = clock
+        self._most = most
         self._failures: OrderedDict[str, deque[float]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -32,7 +34,7 @@ class FailureLimit:
     def check(self, address: str) -> None:
         """Raise `Refused(LOGOUT_TOO_MANY)` while too many requests of this address have failed."""
         failures = self._failures.get(_client(address))
-        if failures is None or len(failures) <= FAILURES:
+        if failures is None or len(failures) <= self._most:
             return
         left = failures[0] + WINDOW - self._clock.now()
         if 0 < left <= WINDOW:  # a clock that was set back ends it, too
@@ -42,7 +44,7 @@ class FailureLimit:
     def failed(self, address: str) -> None:
         """Count a failure."""
         client = _client(address)
-        failures = self._failures.pop(client, None) or deque(maxlen=FAILURES + 1)
+        failures = self._failures.pop(client, None) or deque(maxlen=self._most + 1)
         failures.append(self._clock.now())
         self._failures[client] = failures
         while len(self._failures) > MOST_ADDRESSES:

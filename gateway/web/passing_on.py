@@ -3,6 +3,7 @@
 `Pipeline` says in which order; each step narrows a value or raises.
 """
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -146,6 +147,9 @@ class PassingOn:
         try:
             tokens = await self._refresher.another(session, rejected, caller)
             check_scopes(passage.prepared.fields.leads_to, tokens.scopes)
+        except asyncio.CancelledError:  # the browser has left, and nobody will read it
+            await _give_up(answer)
+            raise
         except Unavailable:
             return None
         except Refused as refusal:

@@ -19,6 +19,8 @@ from gateway.web.asking import Asking
 from gateway.web.failure_limit import FailureLimit
 from gateway.web.site import Site
 
+FRAMES = 500  # that find nothing, from one address within ten seconds
+
 
 class ProviderCalls:
     """What identity providers ask for."""
@@ -27,6 +29,9 @@ class ProviderCalls:
         self._site = site
         self._logout = logout
         self._limit = FailureLimit(clock)
+        # Of its own: what frames of people behind one address do must not silence their provider.
+        # A frame that finds nothing is nothing unusual, for the back channel may have been quicker.
+        self._frames = FailureLimit(clock, most=FRAMES)
 
     async def back_channel(self, asking: Asking, name: str) -> Reply:
         """`POST /bff/backchannel-logout/{provider}` (Back-Channel Logout section 2.5, 2.8)."""
@@ -53,10 +58,10 @@ class ProviderCalls:
         if not provider.client.frontchannel_logout:
             raise Refused(Code.LOGIN_PROVIDER_UNKNOWN)
         address = asking.caller.address
-        self._limit.check(address)
+        self._frames.check(address)
         sid = _sid(asking.target.query or b"", provider)
         if sid is None or not await self._logout.front_channel(provider, sid, asking.caller):
-            self._limit.failed(address)
+            self._frames.failed(address)
         return Reply(200, self._framed_fields(provider), _PAGE)
 
     def _framed_fields(self, provider: Provider) -> Fields:

@@ -145,7 +145,10 @@ class Trouble:
 async def trouble(deadline: float = DEADLINE) -> AsyncIterator[Trouble]:
     world = World()
     world.provider.rotate = False  # whether one is lost with its answer is another story (F16)
-    channel = ProviderHttp(BackChannelSettings(total_timeout=deadline, connect_timeout=deadline))
+    settings = BackChannelSettings(
+        total_timeout=deadline, refresh_timeout=deadline, connect_timeout=deadline
+    )
+    channel = ProviderHttp(settings)
     honest = world.provider.send
     async with BackChannelServer(answer(b"secrets")) as internal, BackChannelServer(b"") as server:
         made = Trouble(world, internal)

@@ -146,9 +146,11 @@ async def test_a_provider_that_says_when_is_left_alone_until_then() -> None:
     world = World()
     one, other = await people(world, 2)
     world.clock.advance(400)
-    answering(world, BackChannelAnswer(429, "application/json", b"{}", 20))
+    wait = BackChannelAnswer(429, "application/json", b"{}", 20)
+    answering(world, wait, wait)
     answer = await one.fetch("/api/x")
     assert answer.status == 503
+    assert (await other.fetch("/api/x")).status == 503  # asked: one is told for itself alone
     assert int(answer.one("retry-after") or 0) >= 20
     seen = world.provider.seen("/token")
     for _ in range(6):

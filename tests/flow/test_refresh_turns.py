@@ -13,7 +13,7 @@ from gateway.session.timing import Timing
 from tests.support.browser import Browser
 from tests.support.slow_grants import SlowGrants
 from tests.support.store_watcher import until
-from tests.support.world import SESSION, World
+from tests.support.world import SESSION, World, settings_of
 
 QUICK = replace(Timing(), retry_write_first=0.01, retry_write_longest=0.02, patience=0.2)
 
@@ -304,3 +304,57 @@ async def test_a_process_that_slept_past_its_lease_spends_nothing_f11() -> None:
     world.store.read = plain
     world.clock.advance(2)
     assert (await browser.fetch("/api/x")).status == 200
+
+
+async def test_nobody_waits_longer_than_five_seconds_for_the_dead_f11() -> None:
+    timing = Timing()
+    assert timing.lease + timing.last_word <= 5
+    assert timing.renew_every * 3 <= timing.lease
+
+
+@pytest.mark.parametrize("failing", [1, 2], ids=["under the lock", "during the last word"])
+async def test_a_failed_read_does_not_take_the_last_word_from_who_had_the_lock(
+    failing: int,
+) -> None:
+    """The store is back, and its first answers may still fail: the one before may live."""
+    world = World(replicas=2, timing=replace(Timing(), last_word=0.5))
+    one, other = browsers(world, await world.logged_in())
+    world.clock.advance(400)
+    slow = SlowGrants(world.provider)
+    living = asyncio.create_task(one.fetch("/api/x"))
+    await slow.begun.wait()
+    world.clock.advance(5)  # it could not renew
+    plain, reads = world.stores[1].read, [0]
+
+    async def fails_once(lookup: LookupId) -> Any:
+        reads[0] += 1
+        if reads[0] == 1 + failing:  # the first is the request's own
+            raise Unavailable(Code.STORE_UNAVAILABLE, note="refused by the test")
+        return await plain(lookup)
+
+    world.stores[1].read = fails_once
+    assert (await other.fetch("/api/x")).status == 503
+    again = asyncio.create_task(other.fetch("/api/x"))
+    await asyncio.sleep(0.1)
+    assert slow.waiting == 1  # nobody else has spent the token meanwhile
+    slow.release()
+    assert (await living).status == 200
+    assert (await again).status == 200
+    assert world.provider.seen("/token") == 2
+
+
+async def test_who_waits_is_told_before_a_provider_that_is_very_slow_and_the_grant_goes_on() -> (
+    None
+):
+    quick = replace(Timing(), lease=0.1, last_word=0.05)
+    world = World(settings_of({"back_channel": {"total_timeout": "100ms"}}), timing=quick)
+    browser = await world.logged_in()
+    world.clock.advance(400)
+    slow = SlowGrants(world.provider)
+    answer = await browser.fetch("/api/x")
+    assert (answer.status, answer.json()["code"]) == (503, "token.unavailable")
+    assert answer.all("set-cookie") == []
+    slow.release()
+    await until(lambda: len(world.audit("token.refreshed")) == 1)
+    assert (await browser.fetch("/api/x")).status == 200
+    assert world.provider.seen("/token") == 2

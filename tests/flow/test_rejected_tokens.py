@@ -4,6 +4,7 @@ import asyncio
 
 from gateway.edge.messages import UpstreamRequest
 from tests.support.browser import Browser
+from tests.support.slow_grants import SlowGrants
 from tests.support.websocket_ends import LiveApi, open_websocket
 from tests.support.world import SESSION, World
 
@@ -148,6 +149,19 @@ async def test_a_handshake_that_is_rejected_is_made_again_with_another_token_h12
     assert opening.status == 101
     assert len(set(tokens)) == 2
     assert world.provider.seen("/token") == 2
+
+
+async def test_a_browser_that_leaves_meanwhile_leaves_no_connection_behind() -> None:
+    world = World()
+    browser = await world.logged_in()
+    rejecting_the_first(world)
+    slow = SlowGrants(world.provider)
+    call = asyncio.create_task(browser.fetch("/api/x"))
+    await slow.begun.wait()
+    call.cancel()
+    await asyncio.wait({call})
+    assert world.api.closed == 1
+    slow.release()
 
 
 async def scoped(world: World) -> Browser:

@@ -49,7 +49,12 @@ class MemoryLock:
         return max(0.0, lock.after - now) if lock.owner is None else 0.0
 
     def _look(self, lookup: LookupId) -> tuple[float, Lock]:
-        return self._store.lock_of(lookup)
+        now, lock = self._store.lock_of(lookup)
+        if lock.until - now > 60:  # the clock has been set back
+            lock = replace(lock, until=0.0)
+        if lock.after - now > 120:
+            lock = replace(lock, after=0.0)
+        return now, lock
 
     def _put(self, lookup: LookupId, lock: Lock | None) -> None:
         self._store.put_lock(lookup, lock)

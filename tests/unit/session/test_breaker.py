@@ -87,15 +87,29 @@ def test_a_probe_that_fails_opens_it_for_longer_and_longer_up_to_a_limit() -> No
 
 def test_a_provider_that_says_when_is_left_alone_until_then_at_once() -> None:
     breaker = Breaker()
-    fail(breaker, "a", wish=7.0)
+    fail(breaker, "a", "b", wish=7.0)
     assert refusal(breaker, NOW + 6.9).retry_after >= 1
     breaker.admit(NOW + 7.1)
 
 
 def test_no_provider_can_make_everybody_wait_for_long() -> None:
     breaker = Breaker()
-    fail(breaker, "a", wish=86400.0)
+    fail(breaker, "a", "b", wish=86400.0)
     breaker.admit(NOW + 60.1)
+
+
+def test_what_one_session_is_told_to_wait_holds_up_nobody_else() -> None:
+    """Providers limit by user, too: nobody may close a provider to everybody by asking often."""
+    breaker = Breaker()
+    fail(breaker, "a", "a", "a", wish=60.0)
+    breaker.admit(NOW + 0.1)
+
+
+def test_a_probe_that_was_not_made_lets_the_next_one_probe() -> None:
+    breaker = opened()
+    breaker.admit(NOW + 2)
+    breaker.withdrawn()
+    breaker.admit(NOW + 2)
 
 
 def test_a_probe_nobody_hears_of_again_is_forgotten() -> None:
