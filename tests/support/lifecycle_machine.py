@@ -133,9 +133,10 @@ class LifecycleMachine(RuleBasedStateMachine):
         await self.fleet.aclose()
         await self.shared.aclose()
         rest = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
+        while rest:  # `asyncio.wait_for`, in redis-py, may swallow a cancellation
+            for task in rest:
+                task.cancel()
+            _, rest = await asyncio.wait(rest, timeout=0.1)
 
     def _is_wrong(self, what: str) -> None:
         self.truth.wrong.append(what)
