@@ -549,3 +549,17 @@ def test_the_model_itself_notices_new_tokens_that_the_store_refused_once_and_nob
     machine.everything_heals()
     with pytest.raises(AssertionError, match="I2"):
         machine.nothing_that_must_not_happen_has_happened()
+
+
+def test_a_token_that_waited_for_the_store_for_longer_than_it_lives_is_not_sent_i8(
+    machine: Lifecycle,
+) -> None:
+    machine.clock.advance(301.0)
+    machine.an_operation_will_fail(0, "replace tokens", Fault.SLOW)
+    machine.somebody_calls(0, 0, 1)
+    machine.clock.advance(301.0)
+    machine.somebody_calls(0, 0, 1)  # joins the refresh that waits for the store
+    machine.what_was_held_up_arrives(0)
+    machine.nothing_that_must_not_happen_has_happened()
+    machine.everything_heals()
+    machine.nothing_that_must_not_happen_has_happened()
