@@ -23,7 +23,7 @@ from gateway.session.manager import Sessions
 from gateway.session.model import Session, Tokens
 from gateway.session.provider import Provider, provider_of
 from gateway.session.timing import Timing
-from gateway.session.token_life import is_due, is_good
+from gateway.session.token_life import SAFETY, is_due, is_good
 
 _LONGEST_NOTE = 60.0  # seconds; what lies further ahead was noted before the clock was set back
 _MOST_NOTED = 10000  # sessions of which something is noted
@@ -104,7 +104,11 @@ class Refresher:
             return tokens
         if wait:
             raise _not_yet(wait)
-        return (await self._outcome(self._start(session, provider, caller))).tokens
+        renewed = (await self._outcome(self._start(session, provider, caller))).tokens
+        now = self._clock.now()
+        if not is_good(renewed, now) and now - renewed.received_at > SAFETY:
+            raise _not_yet(1.0)  # they waited for the store for longer than they live
+        return renewed
 
     async def another(self, session: Session, rejected: AccessToken, caller: Caller) -> Tokens:
         """Return other tokens than those an upstream called invalid; once in a while (H12).

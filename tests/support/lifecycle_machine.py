@@ -59,6 +59,7 @@ class UnderWay:
     at: Replica
     session: Known | None  # of its cookie, when it began
     was_over: bool
+    turn: int  # of the clock, when it began
     others: list[Known]  # sessions this is to end, if it is answered with 200
     task: "asyncio.Task[list[Answer]]"
 
@@ -132,9 +133,10 @@ class LifecycleMachine(RuleBasedStateMachine):
         await self.fleet.aclose()
         await self.shared.aclose()
         rest = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
+        while rest:  # `asyncio.wait_for`, in redis-py, may swallow a cancellation
+            for task in rest:
+                task.cancel()
+            _, rest = await asyncio.wait(rest, timeout=0.1)
 
     def _is_wrong(self, what: str) -> None:
         self.truth.wrong.append(what)
@@ -161,7 +163,9 @@ class LifecycleMachine(RuleBasedStateMachine):
         self.by_sid[sid] = browser
         tab = self.fleet.tab(self.browsers[browser], at, (PEOPLE[browser], sid))
         task = self.loop.create_task(action(tab))
-        self.under_way.append(UnderWay(what, browser, at, known, was_over, others or [], task))
+        self.under_way.append(
+            UnderWay(what, browser, at, known, was_over, self.clock.turns, others or [], task)
+        )
 
     def _left_over(self, one: UnderWay) -> None:
         """A session whose cookie a login never brought to the browser is nobody's."""
