@@ -37,23 +37,6 @@ Event = Callable[[], Awaitable[int]]
 Prepared = Callable[[Stage], Awaitable[tuple[Event, list[Victim]]]]
 
 
-async def events(stage: Stage) -> list[tuple[str, Prepared]]:
-    """Return every event there is, by name."""
-    found: list[tuple[str, Prepared]] = [
-        ("logout by the user", logout),
-        ("logout of another session", _another),
-        (f"all {_SESSIONS} other sessions of a person, until the last", _all_others),
-        ("one session, by an operator", _by_operator),
-        (f"all {_SESSIONS} sessions of a person, by an operator, until the last", _person),
-    ]
-    async with stage.here.connected() as talk:
-        # No such endpoint in this release: then there is nothing to measure.
-        has_one = await talk.ask(f"/bff/backchannel-logout/{PROVIDER}", "POST") != 404
-    if has_one:
-        found.append(("back-channel logout by the provider", _back_channel))
-    return found
-
-
 async def made(stage: Stage, count: int) -> list[Victim]:
     """Make so many sessions of one new person."""
     number = next(_COUNT)
@@ -125,5 +108,29 @@ async def _back_channel(stage: Stage) -> tuple[Event, list[Victim]]:
     return _sent(stage.here, target, "POST", form=urlencode({"logout_token": token})), [victim]
 
 
+async def _front_channel(stage: Stage) -> tuple[Event, list[Victim]]:
+    (victim,) = await made(stage, 1)
+    query = urlencode({"iss": stage.issuer, "sid": victim.session.facts.sid})
+    return _sent(stage.here, f"/bff/frontchannel-logout/{PROVIDER}?{query}", "GET"), [victim]
+
+
+async def _provider(stage: Stage) -> tuple[Event, list[Victim]]:
+    (victim,) = await made(stage, 1)
+    return _sent(stage.here, f"/admin/sessions?provider={PROVIDER}", "DELETE", admin=True), [victim]
+
+
 OF_MANY = (_all_others, _person)
 """Those that end several sessions at once."""
+
+
+EVENTS: tuple[tuple[str, Prepared], ...] = (
+    ("logout by the user", logout),
+    ("logout of another session", _another),
+    (f"all {_SESSIONS} other sessions of a person, until the last", _all_others),
+    ("back-channel logout by the provider", _back_channel),
+    ("front-channel logout, in a frame of the provider", _front_channel),
+    ("one session, by an operator", _by_operator),
+    (f"all {_SESSIONS} sessions of a person, by an operator, until the last", _person),
+    ("every session of a provider, by an operator (there is one)", _provider),
+)
+"""Every event there is, by name."""

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import uvloop
 
-from bench.ending_events import OF_MANY, Event, Prepared, Stage, events, logout, made
+from bench.ending_events import EVENTS, OF_MANY, Event, Prepared, Stage, logout, made
 from bench.programs import BenchError
 from bench.result import this_commit, this_machine, today
 from bench.spread import DOCUMENT, Row, table, written_into
@@ -93,7 +93,7 @@ async def _measured() -> list[Row]:
         stack.push_async_callback(maker.store.aclose)
         stage = Stage(here, there, behind, server, proxy, maker, provider.issuer)
         await _is_in_memory(stage)
-        rows = [await _row(stage, name, prepare) for name, prepare in await events(stage)]
+        rows = [await _row(stage, name, prepare) for name, prepare in EVENTS]
         return [*rows, await _after_a_cut(stage), await _in_silence(stage)]
 
 

@@ -232,6 +232,7 @@ def gateways(
                     "issuer": issuer,
                     "client_id": CLIENT_ID,
                     "client_secret": {"env": "CLIENT_SECRET"},
+                    "frontchannel_logout": True,
                 }
             },
             "routes": [
