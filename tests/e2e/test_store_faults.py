@@ -8,14 +8,17 @@ import asyncio
 import dataclasses
 import random
 import traceback
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 
 from gateway.adapters.redis_client import StoreSettings
+from gateway.adapters.redis_lock import RedisLock
+from gateway.adapters.redis_revocations import KEPT_FOR, RedisRevocations
 from gateway.adapters.redis_store import RedisStore
 from gateway.errors import Code, Unavailable
-from gateway.ports import IndexName, LookupId, StoredRecord
+from gateway.ports import Doubt, IndexName, LookupId, StoredRecord
 from gateway.secret import Password, StoreUrl
 from tests.support.redis_servers import RealServer, free_port, redis_server_binary, running
 from tests.support.tcp_proxy import TcpProxy
@@ -507,11 +510,31 @@ async def test_every_key_has_a_time_to_live(server: RealServer, patient_store: R
             lookup = LookupId(f"{index} {i}")
             await patient_store.create(lookup, RECORD, ttl=ttl, indexes=[index], index_ttl=ttl)
     await patient_store.claim("attempt", ttl=LONG)
+    await patient_store.mark([SUBJECT], 1.0, ttl=LONG)
+    await create(LookupId("ended"))(patient_store)
+    assert await patient_store.end(LookupId("ended"), [SUBJECT], keep=LONG)
+    lock = RedisLock(patient_store.client)
+    for waiting in (LookupId("held"), LookupId("in doubt")):
+        await lock.begin(waiting, "owner", lease=1.0, keep=LONG)
+    await lock.finish(LookupId("in doubt"), "owner", doubt=Doubt.LOST, pause=1.0)
+    assert await RedisRevocations(patient_store.client).put(b"entry", due_in=1.0)
     keys = server.command("KEYS", "*")
     assert isinstance(keys, list)
-    assert len(keys) == 1 + 1 + 4 + 2 + 1
+    kinds = Counter(key[:5] for key in keys)
+    assert kinds == {
+        b"gw:s:": 5,
+        b"gw:i:": 3,
+        b"gw:c:": 1,
+        b"gw:t:": 1,
+        b"gw:x:": 1,
+        b"gw:g:": 2,
+        b"gw:v:": 1,
+    }
     remaining = {key: server.command("PTTL", key) for key in keys}
-    assert all(isinstance(left, int) and 0 < left <= LONG * 1000 for left in remaining.values())
+    longest = {b"gw:v:revocations": KEPT_FOR}
+    for key, left in remaining.items():
+        assert isinstance(left, int)
+        assert 0 < left <= longest.get(key, LONG) * 1000
     for index in (short, long_):  # the set lives as long as its longest entry
         left = remaining[b"gw:i:" + index.encode()]
         assert isinstance(left, int)

@@ -106,6 +106,7 @@ async def test_the_grant_goes_on_when_everybody_has_left_h9() -> None:
     await until(lambda: len(world.audit("token.refreshed")) == 1)
     assert (await other.fetch("/api/x")).status == 200
     assert world.provider.seen("/token") == 2
+    assert world.store.lock_of(world.lookup_of(one))[1].owner is None
 
 
 async def test_a_gateway_that_closes_finishes_its_grant_h9() -> None:

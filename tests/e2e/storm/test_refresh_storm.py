@@ -17,7 +17,7 @@ pytestmark = pytest.mark.e2e
 CALLS = 200
 SLOWEST = 15.0  # seconds a token endpoint may take, and nobody is logged out
 SLOW = 1.2  # the same, where it only has to be longer than everything else
-LEASE = 4.0  # seconds after which a process that says nothing may be taken for dead
+LEASE = 5.0  # seconds after which whoever says nothing is taken for dead, its last word included
 WITHIN = 8.0  # seconds beyond that, for two hundred answers on a busy machine
 
 
@@ -116,7 +116,6 @@ async def test_redis_is_away_for_longer_than_a_lease_and_the_rotated_tokens_outl
             await asyncio.to_thread(fleet.redis.start)
     while (again := await browser.storm(fleet.ports, 8)) and statuses(again) != {200: 8}:
         answered += again
-    assert statuses(answered).keys() <= {200, 503}
     assert statuses(answered).keys() <= {200, 503}
     assert cookies_set(answered) == []
     assert fleet.provider.grants() == ["granted"]
