@@ -85,7 +85,7 @@ class Server:
         try:
             reply: object = await connection.read_response()
         except NoScriptError as unknown:
-            return unknown
+            return unknown.with_traceback(None)  # or its frames would keep it alive, and it them
         if not step.fits(reply):
             raise UnexpectedReply
         return reply

@@ -48,7 +48,10 @@ class Shielded:
         await asyncio.wait((task,), timeout=deadline - clock())
         if not task.done():
             raise NotAnswered("no answer in time")
-        return task.result()
+        try:
+            return task.result()
+        finally:
+            del task  # or its exception, whose traceback leads here, would keep itself alive
 
     async def aclose(self) -> None:
         """Begin nothing more, and return when everything under way has ended. Idempotent."""

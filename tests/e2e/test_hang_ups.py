@@ -27,6 +27,7 @@ pytestmark = pytest.mark.e2e
 
 CONNECTIONS = 50
 WARM_UP, ROUNDS = 3_000, 10_000
+FEW = 5  # tasks, of a hundred there would be if each were left behind
 LEFT = (b"GET /mute", b"POST /up", b"GET /down")
 ENDS = {
     "served": (200, b"ok"),
@@ -112,5 +113,6 @@ async def test_what_a_request_leaves_behind_needs_no_garbage_collector_f17(tmp_p
             await come_and_go(clients, phase, chance, 100)
             await at_rest(gateway, clients, upstream)
             left = lying_about(worker, gateway.program.log)
-            found[phase] = left["garbage"], left["tasks"] - tasks
-        assert found == dict.fromkeys(WAYS, ({}, 0))
+            # A few more or fewer: something looks into the store every few seconds.
+            found[phase] = left["garbage"], abs(left["tasks"] - tasks) > FEW
+        assert found == dict.fromkeys(WAYS, ({}, False))
