@@ -23,7 +23,7 @@ class Parser:
     read: Octets
     codes: frozenset[Code] = frozenset()
     errors: tuple[type[Exception], ...] = ()
-    examples: int = 150
+    examples: int = 250
     seeds: tuple[bytes, ...] = field(default=(), repr=False)  # besides its corpus
 
     def refuses(self, octets: bytes) -> bool:
