@@ -182,6 +182,15 @@ async def test_a_doubt_is_forgotten_with_the_session(world: World) -> None:
     assert await taken(world.other, "two") == Mine(Doubt.NONE)
 
 
+async def test_a_lease_and_a_pause_longer_than_any_are_over_f34(world: World) -> None:
+    """The store's clock was set back, or another server with another clock has taken over."""
+    await taken(world.lock, "one", lease=3600.0)
+    assert await taken(world.other, "two") == Mine(Doubt.LOST, taken_over=True)
+    await world.other.finish(A, "two", doubt=Doubt.NONE, pause=3600.0)
+    assert await world.lock.pause(A) == 0
+    assert isinstance(await taken(world.lock, "three"), Mine)
+
+
 async def test_nobody_has_what_was_never_taken(world: World) -> None:
     await world.lock.finish(A, "one", doubt=Doubt.UNCLEAR, pause=LONG)
     assert await world.lock.pause(A) == 0

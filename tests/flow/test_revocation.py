@@ -423,6 +423,42 @@ async def test_memory_is_bounded_too_and_says_what_is_lost() -> None:
     assert len(world.provider.revoked) == 100
 
 
+async def test_memory_is_bounded_while_the_provider_hangs_and_the_queue_is_full() -> None:
+    world = World()
+    facts = await _facts_of(world)
+    world.revocations.most_entries = 0
+    gate = hang(world, "/revoke")
+    before = len(asyncio.all_tasks())
+    for number in range(500):
+        await world.gateway.revocations.give_back(facts, _token(number), NOBODY)
+    await asyncio.sleep(0)
+    assert len(asyncio.all_tasks()) - before < 250  # a hundred kept, and what each waits by
+    gate.set()
+    await world.gateway.revocations.aclose()
+
+
+async def test_a_refresh_that_overtakes_the_logout_leaves_no_living_token_behind() -> None:
+    """What is revoked is what the store had when the session ended, not what was opened before."""
+    world = World(replicas=2)
+    browser = await world.logged_in()
+    other = world.browser(world.gateways[1])
+    other.cookies = dict(browser.cookies)
+    world.clock.advance(400)
+    plain = world.store.end
+
+    async def ends_after_a_refresh(*arguments: Any, **named: Any) -> bool:
+        world.store.end = plain
+        assert (await other.fetch("/api/x")).status == 200
+        was_there: bool = await plain(*arguments, **named)
+        return was_there
+
+    world.store.end = ends_after_a_refresh
+    await log_out(browser)
+    assert len(refresh_tokens(world)) == 2
+    assert set(world.provider.refresh_tokens) <= set(world.provider.revoked)
+    assert world.store.live_sessions() == {}
+
+
 async def test_a_store_that_is_away_does_not_keep_the_token_from_the_provider() -> None:
     world = World()
     browser = await world.logged_in()

@@ -4,7 +4,7 @@ import asyncio
 import json
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -14,6 +14,7 @@ from gateway.workers import forwarding
 from gateway.workers.crew import Generation
 from gateway.workers.forwarding import Forwarding, answered
 from gateway.workers.oversight import State, health
+from gateway.workers.worker import Worker
 from tests.support.small_workers import PATIENCE, generation_of, hired, silent
 
 ASKED = Asked("DELETE", b"/admin/sessions?subject=\xff", "127.0.0.9")
@@ -101,6 +102,31 @@ async def test_without_a_worker_that_answers_the_operator_is_told_so(
             async with asyncio.timeout(PATIENCE):
                 await Forwarding(state).carry_out(ASKED)
         assert failure.value.code is Code.ADMIN_NO_WORKER
+
+
+async def test_what_one_worker_may_be_at_still_is_not_given_to_another(
+    crew: list[Generation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Going through a large store takes long, and two at it take longer."""
+    monkeypatch.setattr(forwarding, "_PATIENCE", 0.2)
+    generation, _ = generation_of(crew, minds_its_business, administers)
+    await generation.begin()
+    asked: list[int] = []
+    for worker in generation.workers:
+        monkeypatch.setattr(worker, "ask", _noting(worker, asked))
+    with pytest.raises(Unavailable):
+        await Forwarding(state_of(generation)).carry_out(ASKED)
+    assert len(asked) == 1
+
+
+def _noting(worker: Worker, asked: list[int]) -> Callable[..., Awaitable[str | None]]:
+    plain = worker.ask
+
+    async def ask(question: str, within: float, **more: object) -> str | None:
+        asked.append(worker.number)
+        return await plain(question, within, **more)
+
+    return ask
 
 
 async def test_whoever_has_been_silent_longest_is_asked_last(crew: list[Generation]) -> None:
