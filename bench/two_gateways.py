@@ -19,8 +19,9 @@ from gateway.adapters.system import SystemClock, SystemEntropy
 from gateway.ports import AuditEvent
 from gateway.secret import AccessToken, KeyMaterial, StoreUrl
 from gateway.session.manager import Sessions
-from gateway.session.model import Facts, Session, SessionPolicy, Tokens
+from gateway.session.model import Session, SessionPolicy, Tokens
 from gateway.session.sealing import KeyRing, RingKey, unb64
+from tests.support.new_sessions import facts_of_login
 from tests.support.processes import gateway_command
 from tests.support.redis_servers import RealServer
 from tests.support.redis_servers import running as serving_redis
@@ -155,20 +156,7 @@ class SessionMaker:
     async def made(self, subject: str, sid: str | None = None) -> Victim:
         """Store a new session of this person."""
         now = self._clock.now()
-        facts = Facts(
-            session_id=self._sessions.new_session_id(),
-            provider=PROVIDER,
-            issuer=self._issuer,
-            subject=subject,
-            sid=sid,
-            created_at=now,
-            last_seen=now,
-            idle_deadline=now + 1800,
-            absolute_deadline=now + 3600,
-            auth_time=None,
-            acr=None,
-            user={},
-        )
+        facts = facts_of_login(self._sessions.new_session_id(), self._issuer, subject, now, sid=sid)
         tokens = Tokens(AccessToken("a-token"), now + 3600, now, frozenset({"openid"}))
         session = await self._sessions.create(facts, tokens)
         return Victim(session, self._ring.cookie_value(session.handle))

@@ -22,8 +22,9 @@ from gateway.adapters.system import SystemClock, SystemEntropy
 from gateway.ports import AuditEvent
 from gateway.secret import AccessToken, KeyMaterial, StoreUrl
 from gateway.session.manager import Sessions
-from gateway.session.model import Facts, SessionPolicy, Tokens
+from gateway.session.model import SessionPolicy, Tokens
 from gateway.session.sealing import KeyRing, RingKey, unb64
+from tests.support.new_sessions import facts_of_login
 from tests.support.processes import Program, free_port, gateway_command, running
 from tests.support.redis_servers import RealServer, redis_server_binary
 from tests.support.redis_servers import running as serving
@@ -77,20 +78,7 @@ class Workers:
         now = clock.now()
         cookies = []
         for number in range(count):
-            facts = Facts(
-                session_id=sessions.new_session_id(),
-                provider="main",
-                issuer=self.issuer,
-                subject=f"person-{number}",
-                sid=None,
-                created_at=now,
-                last_seen=now,
-                idle_deadline=now + 1800,
-                absolute_deadline=now + 3600,
-                auth_time=None,
-                acr=None,
-                user={},
-            )
+            facts = facts_of_login(sessions.new_session_id(), self.issuer, f"person-{number}", now)
             tokens = Tokens(AccessToken("a-token"), now + 3600, now, frozenset({"openid"}))
             made = await sessions.create(facts, tokens)
             cookies.append(ring.cookie_value(made.handle))

@@ -22,8 +22,9 @@ from gateway.adapters.system import SystemClock, SystemEntropy
 from gateway.logs import audit_log
 from gateway.secret import AccessToken, RefreshToken
 from gateway.session.manager import Sessions
-from gateway.session.model import Facts, Tokens
+from gateway.session.model import Tokens
 from gateway.session.sealing import KeyRing
+from tests.support.new_sessions import facts_of_login
 from tests.support.processes import Program, free_port, gateway_command
 from tests.support.world import CLIENT_SECRET, RING_KEY
 
@@ -139,19 +140,8 @@ class Crew:
         spare = None if refresh_token is None else RefreshToken(refresh_token)
 
         async def one(subject: str, token: str) -> str:
-            facts = Facts(
-                session_id=sessions.new_session_id(),
-                provider="main",
-                issuer=settings.clients[0].issuer,
-                subject=subject,
-                sid=None,
-                created_at=now,
-                last_seen=now,
-                idle_deadline=now + 1800,
-                absolute_deadline=now + 43200,
-                auth_time=None,
-                acr=None,
-                user={},
+            facts = facts_of_login(
+                sessions.new_session_id(), settings.clients[0].issuer, subject, now
             )
             tokens = Tokens(AccessToken(token), now + 3600, now, frozenset(), spare)
             session = await sessions.create(facts, tokens)
