@@ -22,7 +22,7 @@ def facts_of_login(
         created_at=now,
         last_seen=now,
         idle_deadline=now + 1800,
-        absolute_deadline=now + absolute_timeout,
+        absolute_deadline=now + 43200,
         auth_time=None,
         acr=None,
         user={},
