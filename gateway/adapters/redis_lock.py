@@ -4,6 +4,7 @@
     until   when the lease is over, by the server's clock (epoch ms)
     doubt   `Doubt`, as a number, of the grants before
     after   nobody gets the lock before this (epoch ms)
+    former  whose lease was over when `owner` took the lock over; it may take it back until then
 
 A hash that still names an owner after its lease is what a process that died has left: whether the
 provider has seen its request, nobody knows. The key outlives the lease for that reason; it goes
@@ -24,7 +25,7 @@ _READ = (
     NOW
     + """
 if redis.call('TYPE', KEYS[1])['ok'] ~= 'hash' then redis.call('DEL', KEYS[1]) end
-local found = redis.call('HMGET', KEYS[1], 'owner', 'until', 'doubt', 'after')
+local found = redis.call('HMGET', KEYS[1], 'owner', 'until', 'doubt', 'after', 'former')
 local owner = found[1]
 local lease = (tonumber(found[2]) or 0) - now
 local doubt = tonumber(found[3]) or 0
@@ -41,6 +42,7 @@ _BEGIN = script(
 if owner and owner ~= ARGV[1] and lease > 0 then return {2, lease, 0} end
 if not owner and pause > 0 then return {3, pause, doubt} end
 local taken = 0
+local former = found[5] or owner
 if owner and owner ~= ARGV[1] then
     taken = 1
     if doubt == 0 then doubt = 1 end
@@ -48,6 +50,7 @@ end
 redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'until', string.format('%.0f', now + ARGV[2]),
     'doubt', doubt)
+if taken == 1 then redis.call('HSET', KEYS[1], 'former', former) end
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return {1, taken, doubt}
 """
@@ -56,7 +59,8 @@ return {1, taken, doubt}
 _RENEW = script(
     _READ
     + """
-if owner and owner ~= ARGV[1] then return {2, 0, 0} end
+if owner and owner ~= ARGV[1] and found[5] ~= ARGV[1] then return {2, 0, 0} end
+redis.call('HDEL', KEYS[1], 'former')
 redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'until', string.format('%.0f', now + ARGV[2]))
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return {1, 0, 0}
@@ -70,7 +74,7 @@ if owner ~= ARGV[1] then return {2, 0, 0} end
 if ARGV[2] == '0' and ARGV[3] == '0' then
     redis.call('DEL', KEYS[1])
 else
-    redis.call('HDEL', KEYS[1], 'owner', 'until')
+    redis.call('HDEL', KEYS[1], 'owner', 'until', 'former')
     redis.call('HSET', KEYS[1], 'doubt', ARGV[2], 'after', string.format('%.0f', now + ARGV[3]))
 end
 return {1, 0, 0}

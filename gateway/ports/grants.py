@@ -64,7 +64,11 @@ class GrantLock(Protocol):
         ...
 
     async def renew(self, lookup: LookupId, owner: str, *, lease: float, keep: float) -> bool:
-        """Have the lease begin anew, also of a lock that was lost and is free; else False."""
+        """Have the lease begin anew; False when the lock is somebody else's for good.
+
+        It is taken back when it was lost and is free, and when somebody has taken it over and has
+        not renewed it yet: by that, they say that they have waited for a sign of life in vain.
+        """
         ...
 
     async def finish(self, lookup: LookupId, owner: str, *, doubt: Doubt, pause: float) -> None:

@@ -99,11 +99,14 @@ class GrantTurns:
                     return None
                 match turn:
                     case Mine(doubt):
-                        if turn.taken_over and await self._outlives(
-                            session.lookup, owner, turn, changed, is_settled
-                        ):
+                        if not turn.taken_over:
+                            return Hold(doubt, asked + self._timing.lease)
+                        if await self._outlives(session.lookup, owner, turn, changed, is_settled):
                             return None
-                        return Hold(doubt, asked + self._timing.lease)
+                        asked = clock()
+                        if await self._confirmed(session, owner, turn):
+                            return Hold(doubt, asked + self._timing.lease)
+                        # Else the owner before us lives, and has it back: we wait as everybody.
                     case NotYet(seconds):
                         raise _unavailable("a grant has just failed", seconds)
                     case Held(seconds):
@@ -121,6 +124,8 @@ class GrantTurns:
     ) -> bool:
         """Whether the owner before us lives after all, and gets done in the time it is given.
 
+        If it does not get done in it, its next renewal takes the lock back (`_confirmed`).
+
         When the store was away, it could neither renew its lease nor write what it was granted.
         Whoever took it for dead would spend the refresh token once more, and so end the session.
         """
@@ -132,6 +137,17 @@ class GrantTurns:
             if await self._settled(lookup, owner, turn, is_settled):
                 return True
         return False
+
+    async def _confirmed(self, session: Session, owner: str, turn: Mine) -> bool:
+        """Whether a lock that was taken over is still ours, and from now on for good."""
+        timing = self._timing
+        try:
+            return await self._lock.renew(
+                session.lookup, owner, lease=timing.lease, keep=self._keep(session)
+            )
+        except Unavailable:
+            await self._return(session.lookup, owner, turn)
+            raise
 
     async def _settled(
         self,

@@ -20,7 +20,7 @@ class Timing:
     """
 
     lease: float = 3.5
-    renew_every: float = 1.0
+    renew_every: float = 0.8
     last_word: float = 1.5
     longest_wait: float = 60.0
     first_pause: float = 1.0

@@ -112,6 +112,7 @@ async def test_a_late_owner_neither_renews_nor_gives_back_what_is_anothers_f11(
     await taken(world.lock, "one", lease=SHORT)
     await world.fast_forward(SHORT)
     await taken(world.other, "two")
+    assert await world.other.renew(A, "two", lease=LONG, keep=LONG)
     assert not await world.lock.renew(A, "one", lease=LONG, keep=LONG)
     await world.lock.finish(A, "one", doubt=Doubt.NONE, pause=0)
     assert isinstance(await taken(world.lock, "three"), Held)
@@ -146,6 +147,27 @@ async def test_a_lease_that_is_over_is_renewed_while_nobody_else_has_it(world: W
     await world.fast_forward(SHORT)
     assert await world.lock.renew(A, "one", lease=LONG, keep=LONG)
     assert isinstance(await taken(world.other, "two"), Held)
+
+
+async def test_whose_lock_was_taken_over_takes_it_back_by_a_sign_of_life_h9(world: World) -> None:
+    await taken(world.lock, "one", lease=SHORT)
+    await world.fast_forward(SHORT)
+    assert await taken(world.other, "two") == Mine(Doubt.LOST, taken_over=True)
+    assert await world.lock.renew(A, "one", lease=LONG, keep=LONG)
+    assert not await world.other.renew(A, "two", lease=LONG, keep=LONG)
+    await world.other.finish(A, "two", doubt=Doubt.NONE, pause=0)
+    assert isinstance(await taken(world.other, "three"), Held)
+
+
+async def test_who_could_not_say_whether_it_took_over_leaves_the_one_before_its_right(
+    world: World,
+) -> None:
+    await taken(world.lock, "one", lease=SHORT)
+    await world.fast_forward(SHORT)
+    await taken(world.other, "two")
+    await world.other.abandon(A, "two")
+    assert isinstance(await taken(world.other, "three"), Mine)
+    assert await world.lock.renew(A, "one", lease=LONG, keep=LONG)
 
 
 async def test_a_lock_that_was_lost_with_the_stores_data_is_taken_again(world: World) -> None:

@@ -270,7 +270,7 @@ async def test_after_a_crash_a_provider_that_calls_it_reuse_ends_it_in_one_clean
 
 
 async def test_a_late_holder_overwrites_nothing_f11() -> None:
-    world = World(replicas=2)
+    world = World(replicas=2, timing=replace(Timing(), renew_every=1000.0))  # it sleeps
     one, other = browsers(world, await world.logged_in())
     world.clock.advance(400)
     world.provider.rotate = False
@@ -359,3 +359,23 @@ async def test_who_waits_is_told_before_a_provider_that_is_very_slow_and_the_gra
     await until(lambda: len(world.audit("token.refreshed")) == 1)
     assert (await browser.fetch("/api/x")).status == 200
     assert world.provider.seen("/token") == 2
+
+
+async def test_a_slow_grant_outlives_a_store_that_was_away_for_longer_than_its_lease_h9() -> None:
+    """Whoever took the lock over has spent nothing yet, and gives it back at a sign of life."""
+    timing = replace(Timing(), renew_every=0.05, last_word=0.3)
+    world = World(replicas=2, timing=timing)
+    one, other = browsers(world, await world.logged_in())
+    world.clock.advance(400)
+    slow = SlowGrants(world.provider)
+    living = asyncio.create_task(one.fetch("/api/x"))
+    await slow.begun.wait()
+    world.clock.advance(5)  # it could not renew
+    waiting = asyncio.create_task(other.fetch("/api/x"))
+    await asyncio.sleep(0.8)  # the last word is over, and the provider has not answered
+    assert slow.waiting == 1
+    slow.release()
+    assert (await living).status == 200
+    assert (await waiting).status == 200
+    assert world.provider.seen("/token") == 2
+    assert len(bearers(world)) == 1

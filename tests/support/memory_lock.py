@@ -22,12 +22,13 @@ class MemoryLock:
         taken_over = lock.owner not in (None, owner)
         if taken_over and doubt is Doubt.NONE:
             doubt = Doubt.LOST
-        self._put(lookup, Lock(owner, now + lease, doubt, 0.0, now + max(keep, lease)))
+        former = (lock.former or lock.owner) if taken_over else None
+        self._put(lookup, Lock(owner, now + lease, doubt, 0.0, now + max(keep, lease), former))
         return Mine(doubt, taken_over)
 
     async def renew(self, lookup: LookupId, owner: str, *, lease: float, keep: float) -> bool:
         now, lock = self._look(lookup)
-        if lock.owner not in (None, owner):
+        if lock.owner not in (None, owner) and lock.former != owner:
             return False
         self._put(lookup, Lock(owner, now + lease, lock.doubt, 0.0, now + max(keep, lease)))
         return True

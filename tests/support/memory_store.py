@@ -26,6 +26,7 @@ class Lock:
     doubt: Doubt = Doubt.NONE
     after: float = 0.0
     kept_until: float = 0.0
+    former: str | None = None  # may take it back until the owner renews it
 
 
 @dataclass
