@@ -25,7 +25,7 @@ dev: run ## The same as run
 
 test: $(VENV)/.development ## Set up what is missing, then every test; T=pattern picks some
 	@.ci/setup-tests
-	@$(BIN)/pytest $(if $(T),-k '$(T)')
+	@.ci/test $(BIN)/pytest $(if $(T),-k '$(T)')
 
 fuzz: $(VENV)/.development ## Every parser with fifty times the examples; T=pattern picks some
 	@$(BIN)/pytest --hypothesis-profile=long tests/property $(if $(T),-k '$(T)')

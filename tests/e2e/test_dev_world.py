@@ -225,7 +225,7 @@ def test_sessions_survive_a_restart_and_ctrl_c_stops_everything(
     ports = [free_port() for _ in range(4)]
     options = ("--port", "--provider-port", "--api-port", "--admin-port")
     arguments = [word for pair in zip(options, map(str, ports), strict=True) for word in pair]
-    arguments += ["--directory", str(tmp_path / "state"), "--token-lifetime", "16"]
+    arguments += ["--directory", str(tmp_path / "state"), "--token-lifetime", "12"]
     command = gateway_command("dev", *arguments)
     home, issuer = f"http://localhost:{ports[0]}", f"http://127.0.0.1:{ports[1]}"
     context = browser.new_context()
