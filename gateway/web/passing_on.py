@@ -3,7 +3,6 @@
 `Pipeline` says in which order; each step narrows a value or raises.
 """
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -147,9 +146,6 @@ class PassingOn:
         try:
             tokens = await self._refresher.another(session, rejected, caller)
             check_scopes(passage.prepared.fields.leads_to, tokens.scopes)
-        except asyncio.CancelledError:  # the browser has left, and nobody will read it
-            await _give_up(answer)
-            raise
         except Unavailable:
             return None
         except Refused as refusal:
@@ -157,6 +153,9 @@ class PassingOn:
                 return None  # there is nothing to get another one with
             await _give_up(answer)
             raise SessionRefused(refusal, session.facts) from None
+        except BaseException:  # the browser has left, and nobody will read it
+            await _give_up(answer)
+            raise
         await _give_up(answer)
         return tokens.access_token
 
