@@ -6,6 +6,7 @@ The supervisor has no store: it judges who asks, and a worker carries it out.
 import asyncio
 import json
 from collections.abc import Callable
+from contextlib import suppress
 
 from gateway.errors import Code, Unavailable
 from gateway.web.administration import Answer, Asked, CarryOut
@@ -31,20 +32,21 @@ class Forwarding:
         """
         current = self._state().current
         workers = current.serving() if current else []
-        clock = asyncio.get_running_loop().time
-        until = clock() + _PATIENCE
-        for worker in sorted(workers, key=lambda one: (one.silence(), one.number)):
-            if clock() >= until:
-                break  # the one before may be at it still: two would go through the store
-            answer = await worker.ask(
-                QUESTION,
-                max(0.0, until - clock()),
-                method=asked.method,
-                target=asked.target.decode("latin-1"),
-                address=asked.address,
-            )
-            if answer is not None:
-                return _read(answer)
+        asked_in_turn = sorted(workers, key=lambda one: (one.silence(), one.number))
+        # One patience for all of them: who has not answered when it ends may be at it still, and
+        # two at once would go through the store.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                for worker in asked_in_turn:
+                    answer = await worker.ask(
+                        QUESTION,
+                        None,
+                        method=asked.method,
+                        target=asked.target.decode("latin-1"),
+                        address=asked.address,
+                    )
+                    if answer is not None:
+                        return _read(answer)
         raise Unavailable(Code.ADMIN_NO_WORKER)
 
 

@@ -78,8 +78,8 @@ class Worker:
         lived = asyncio.get_running_loop().time() - self._ready_at
         return self.has_started and lived >= STEADY_AFTER
 
-    async def ask(self, question: str, within: float, **about: object) -> str | None:
-        """Return the answer; None when there is none in so many seconds.
+    async def ask(self, question: str, within: float | None, **about: object) -> str | None:
+        """Return the answer; None when there is none in so many seconds, or none to be had.
 
         What an operator asks may take long: it does not keep the others from being asked.
         """

@@ -27,9 +27,7 @@ pytestmark = pytest.mark.e2e
 ASKING = 60
 TIMEOUTS = {"connect_timeout": "600ms", "command_timeout": "600ms", "operation_timeout": "1200ms"}
 AT_ONCE = 5.0  # seconds; one and a bit is promised
-CALL = re.compile(rb"cmdstat_([a-z|]+):calls=([0-9]+)")
-THE_LINKS_OWN = {b"set", b"client|tracking", b"client|id", b"subscribe", b"select"}  # per second
-OURS_TO_LOOK = {b"info", b"config|resetstat"}
+LOOKED_UP = re.compile(rb"keyspace_(?:hits|misses):([0-9]+)")
 
 
 @dataclass
@@ -59,16 +57,18 @@ async def proxy(shared: Between) -> AsyncIterator[TcpProxy]:
         assert "Traceback" not in shared.place.crew.program.output
 
 
-def asked(server: RealServer) -> int:
-    """How many commands for sessions the server has carried out since it was last told to count."""
-    stats = server.command("INFO", "commandstats")
+def looked_up(server: RealServer) -> int:
+    """How many records the server has looked up since it was last told to count.
+
+    Not commands: requests that come at one moment share one, and how many do is chance.
+    """
+    stats = server.command("INFO", "stats")
     assert isinstance(stats, bytes)
-    found = CALL.findall(stats)
-    return sum(int(number) for name, number in found if name not in THE_LINKS_OWN | OURS_TO_LOOK)
+    return sum(int(number) for number in LOOKED_UP.findall(stats))
 
 
 async def asking(crowd: Crowd, server: RealServer) -> tuple[int, float]:
-    """Some people, one after the other in ten rows: commands, and the median of their time."""
+    """Some people, one after the other in ten rows: records, and the median of their time."""
     server.command("CONFIG", "RESETSTAT")
     began = time.monotonic()
     people = [*crowd.cookies][:ASKING]
@@ -80,10 +80,10 @@ async def asking(crowd: Crowd, server: RealServer) -> tuple[int, float]:
     await asyncio.gather(*(row(number) for number in range(10)))
     took = sorted(one.took for one in crowd.told if one.began >= began)
     assert len(took) == len(people)
-    return asked(server), took[len(took) // 2]
+    return looked_up(server), took[len(took) // 2]
 
 
-async def test_f3_a_slow_store_costs_its_delay_and_no_command_more(
+async def test_f3_a_slow_store_costs_its_delay_and_nothing_is_read_twice(
     shared: Between, proxy: TcpProxy
 ) -> None:
     place = shared.place
@@ -93,7 +93,7 @@ async def test_f3_a_slow_store_costs_its_delay_and_no_command_more(
     slow, late = await asking(crowd, place.server)
     nobody_is_logged_out(crowd)
     assert crowd.count().keys() == {200}
-    assert normal >= ASKING // 2
+    assert normal >= ASKING
     assert slow <= 1.2 * normal
     assert 0.05 < late - quick < 1.0  # a tenth of a second, twice on a new connection
 

@@ -15,6 +15,7 @@ class Echo(BaseHTTPRequestHandler):
     """
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # a body after its head would wait for an ACK, 40 ms
     gone = Event()
     began = Event()  # the first octets of an upload are here
     release = Event()  # the last piece of a held answer may go

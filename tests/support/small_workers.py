@@ -56,11 +56,11 @@ def raises(line: socket.socket) -> int:
     raise RuntimeError("a bug")
 
 
-async def hired(body: Body) -> Worker:
+async def hired(body: Body, number: int = 7) -> Worker:
     ours, theirs = socket.socketpair()
     with theirs:
         pid = await fork_from_loop(lambda: body(theirs), {theirs.fileno()})
-    return Worker(7, pid, await Channel.over(ours))
+    return Worker(number, pid, await Channel.over(ours))
 
 
 def raves(line: socket.socket) -> int:
@@ -90,7 +90,7 @@ def hiring(*bodies: Body) -> Hire:
     left = list(bodies)
 
     async def hire(_: Generation, seat: int) -> Worker:
-        return await hired(left.pop(0) if len(left) > 1 else left[0])
+        return await hired(left.pop(0) if len(left) > 1 else left[0], seat + 1)
 
     return hire
 

@@ -8,6 +8,7 @@ class Handler(BaseHTTPRequestHandler):
     """Reads the target from the request line, since `path` is tidied up."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
         target = self.requestline.split(" ")[1]

@@ -122,7 +122,7 @@ async def test_what_one_worker_may_be_at_still_is_not_given_to_another(
 def _noting(worker: Worker, asked: list[int]) -> Callable[..., Awaitable[str | None]]:
     plain = worker.ask
 
-    async def ask(question: str, within: float, **more: object) -> str | None:
+    async def ask(question: str, within: float | None, **more: object) -> str | None:
         asked.append(worker.number)
         return await plain(question, within, **more)
 
