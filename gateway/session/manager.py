@@ -30,6 +30,7 @@ from gateway.ports import (
 from gateway.secret import SessionHandle
 from gateway.session import codec
 from gateway.session.cache import Listener, Origin, SessionCache
+from gateway.session.departures import Departures
 from gateway.session.indexes import Indexes
 from gateway.session.model import Facts, Session, SessionId, SessionPolicy, Tokens
 from gateway.session.sealing import CannotOpen, KeyRing, b64
@@ -60,6 +61,7 @@ class Sessions:
         self.clock = clock
         self.indexes = Indexes(store, ring, clock)
         self.tombstones = Tombstones(store, ring)
+        self.departures = Departures(store, ring, clock)
         self._entropy = entropy
         self._audit = audit
         self.slide_every = min(_SLIDE_AT_MOST_EVERY, policy.idle_timeout / 10)  # seconds
@@ -274,24 +276,9 @@ class Sessions:
         await self.store.claim(_superseded(lookup), ttl=_SUPERSEDED_FOR)
         await self.end(lookup, facts, by="new_login", caller=caller)
 
-    async def may_forget(self, cookie: str) -> bool:
-        """Whether telling the browser to drop this dead cookie can do no harm.
-
-        A request that left with the old cookie while another tab logged in must not delete the new
-        one: the answer names a cookie, not its value. For a while after a new login it stays. So
-        does a cookie we cannot judge: signed under a key, or for a record in a format, that only
-        other replicas know while a new release or key is rolled out.
-        """
-        handle = self.ring.read_handle(cookie)
-        if handle is None:
-            return False
-        lookup = self.ring.lookup(handle)
-        try:
-            if await self.store.read(lookup) is not None:
-                return False
-            return await self.store.claim(_superseded(lookup), ttl=1.0)
-        except Unavailable:
-            return False
+    async def is_superseded(self, lookup: LookupId) -> bool:
+        """Whether a login in the same browser has lately ended this session."""
+        return await self.store.claimed(_superseded(lookup))
 
     def new_session_id(self) -> SessionId:
         """Return a fresh public name for a session."""
