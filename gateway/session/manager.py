@@ -31,7 +31,7 @@ from gateway.secret import SessionHandle
 from gateway.session import codec
 from gateway.session.cache import Listener, Origin, SessionCache
 from gateway.session.departures import Departures
-from gateway.session.indexes import Indexes
+from gateway.session.indexes import Indexes, Listed
 from gateway.session.model import Facts, Session, SessionId, SessionPolicy, Tokens
 from gateway.session.sealing import CannotOpen, KeyRing, b64
 from gateway.session.tombstones import Tombstones
@@ -171,9 +171,14 @@ class Sessions:
         return slid
 
     async def _end_spared(self, used: Session) -> None:
-        """End what a parallel login left: the browser has shown which of the cookies it kept."""
+        """End what a parallel login left: the browser has shown which of the cookies it kept.
+
+        And nothing else: meanwhile it may have logged in anew, and that session is not spare.
+        """
         with contextlib.suppress(Unavailable):
-            await self.end_others_in_browser(used.facts.browser, used, NOBODY, spare_parallel=False)
+            for listed in await self._others_in_browser(used):
+                if _are_parallel(used.facts, listed.facts):
+                    await self.supersede(listed.lookup, listed.facts, NOBODY)
 
     async def create(self, facts: Facts, tokens: Tokens) -> Session:
         """Store a new session under a new handle (D1); raises `SessionTooLarge`."""
@@ -238,25 +243,19 @@ class Sessions:
             self._audit.record(event)
         return ended
 
-    async def end_others_in_browser(
-        self, browser: str, keep: Session, caller: Caller, *, spare_parallel: bool = True
-    ) -> None:
+    async def end_others_in_browser(self, keep: Session, caller: Caller) -> None:
         """End every older session of this browser: at a login the old id is dead at once (D1).
 
         Two tabs that log in at the same moment spare each other: nobody knows which of the two
         answers the browser will take last, and a dead cookie would be a logout by accident.
         """
-        for listed in await self.indexes.of_browser(browser):
-            if listed.lookup == keep.lookup:
-                continue
-            same_user = (listed.facts.issuer, listed.facts.subject) == (
-                keep.facts.issuer,
-                keep.facts.subject,
-            )
-            age = keep.facts.created_at - listed.facts.created_at
-            is_parallel = spare_parallel and abs(age) <= _PARALLEL_LOGINS
-            if not (is_parallel and same_user):  # replicas' clocks may differ
+        for listed in await self._others_in_browser(keep):
+            if not _are_parallel(keep.facts, listed.facts):
                 await self.supersede(listed.lookup, listed.facts, caller)
+
+    async def _others_in_browser(self, session: Session) -> list[Listed]:
+        found = await self.indexes.of_browser(session.facts.browser)
+        return [listed for listed in found if listed.lookup != session.lookup]
 
     async def has_just_logged_in(self, browser: str) -> bool:
         """Whether a login in this browser made a session that is still there, moments ago."""
@@ -283,6 +282,13 @@ class Sessions:
     def new_session_id(self) -> SessionId:
         """Return a fresh public name for a session."""
         return SessionId(b64(self._entropy.octets(16)))
+
+
+def _are_parallel(one: Facts, other: Facts) -> bool:
+    """Whether two sessions of a browser come from tabs in which one person logged in at once."""
+    if (one.issuer, one.subject) != (other.issuer, other.subject):
+        return False
+    return abs(one.created_at - other.created_at) <= _PARALLEL_LOGINS
 
 
 def _superseded(lookup: LookupId) -> str:
