@@ -39,6 +39,7 @@ from gateway.session.trail import about
 
 _SLIDE_AT_MOST_EVERY = 60.0  # seconds; a slide is a write, and one a minute is fine enough
 _PARALLEL_LOGINS = 5.0  # seconds between two logins of one browser that count as parallel
+_CLOCKS_DIFFER = 30.0  # seconds a parallel login may seem to come later, by another replica's clock
 _JUST_NOW = 30.0  # seconds after a login in which another one would not help
 _SUPERSEDED_FOR = 120.0  # seconds a request may be on its way while another tab logs in
 
@@ -177,7 +178,7 @@ class Sessions:
         """
         with contextlib.suppress(Unavailable):
             for listed in await self._others_in_browser(used):
-                if _are_parallel(used.facts, listed.facts):
+                if self._are_parallel(used.facts, listed.facts):
                     await self.supersede(listed.lookup, listed.facts, NOBODY)
 
     async def create(self, facts: Facts, tokens: Tokens) -> Session:
@@ -250,8 +251,20 @@ class Sessions:
         answers the browser will take last, and a dead cookie would be a logout by accident.
         """
         for listed in await self._others_in_browser(keep):
-            if not _are_parallel(keep.facts, listed.facts):
+            if not self._are_parallel(keep.facts, listed.facts):
                 await self.supersede(listed.lookup, listed.facts, caller)
+
+    def _are_parallel(self, login: Facts, other: Facts) -> bool:
+        """Whether the two come from tabs in which one person logged in at once.
+
+        What seems younger than this login may come from a replica whose clock is ahead: if each of
+        the two took itself for the later one, they would end each other. The margin for that is
+        less than the time until a slide, so that no slide takes a login of its own moment for one.
+        """
+        if (login.issuer, login.subject) != (other.issuer, other.subject):
+            return False
+        clocks = max(_PARALLEL_LOGINS, min(_CLOCKS_DIFFER, self.slide_every / 2))
+        return -clocks <= login.created_at - other.created_at <= _PARALLEL_LOGINS
 
     async def _others_in_browser(self, session: Session) -> list[Listed]:
         found = await self.indexes.of_browser(session.facts.browser)
@@ -282,13 +295,6 @@ class Sessions:
     def new_session_id(self) -> SessionId:
         """Return a fresh public name for a session."""
         return SessionId(b64(self._entropy.octets(16)))
-
-
-def _are_parallel(one: Facts, other: Facts) -> bool:
-    """Whether two sessions of a browser come from tabs in which one person logged in at once."""
-    if (one.issuer, one.subject) != (other.issuer, other.subject):
-        return False
-    return abs(one.created_at - other.created_at) <= _PARALLEL_LOGINS
 
 
 def _superseded(lookup: LookupId) -> str:

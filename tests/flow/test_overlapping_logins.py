@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support.browser import Browser
+from tests.support.clock import TurnableClock
 from tests.support.memory_store import MemoryStore
 from tests.support.world import World
 
@@ -59,3 +60,41 @@ async def test_a_first_slide_ends_no_login_that_came_while_it_was_on_its_way(
     await call
     assert (await browser.fetch("/api/x")).status == 200
     assert [line["by"] for line in world.audit("session.ended")] == ["new_login"]
+
+
+@pytest.mark.parametrize("ahead", [6, 8, 29])
+async def test_two_tabs_that_log_in_at_once_leave_a_session_though_replicas_clocks_differ_f34(
+    ahead: float,
+) -> None:
+    world = World()
+    true, world.clock = world.clock, TurnableClock(world.clock.now() + ahead)
+    other, world.clock = world.replica(), true
+    browser = world.browser()
+    first = await at_callback(world, browser)
+    tab = tab_of(world, browser, other)
+    second = await at_callback(world, tab)
+    listing = HeldList(world.stores[0])
+    login = asyncio.create_task(browser.load(first, site="cross-site"))
+    await listing.begun.wait()  # both have written their sessions before either looks for others
+    assert (await tab.load(second, site="cross-site")).status == 200
+    listing.release()
+    assert (await login).status == 200
+    assert len(world.store.live_sessions()) == 1
+
+
+async def test_what_a_clock_ahead_made_seem_younger_ends_with_the_first_use_that_is_noted_d1() -> (
+    None
+):
+    world = World()
+    true, world.clock = world.clock, TurnableClock(world.clock.now() + 25)
+    ahead, world.clock = world.replica(), true
+    browser = world.browser(ahead)
+    await browser.navigate("/bff/login")
+    old = world.lookup_of(browser)
+    world.clock.advance(10)
+    tab = tab_of(world, browser)
+    await tab.navigate("/bff/login?prompt=login")
+    assert old in world.store.live_sessions()
+    world.clock.advance(61)
+    assert (await tab.fetch("/api/x")).status == 200
+    assert list(world.store.live_sessions()) == [world.lookup_of(tab)]
