@@ -7,20 +7,24 @@ that has begun goes on without its browser.
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from typing import Any, TypeVar
 
 from gateway.errors import GatewayError, Unavailable
 from gateway.oidc import end_session
-from gateway.ports import Caller
+from gateway.ports import Caller, LookupId
 from gateway.session import codec
 from gateway.session.attempts import CLOCK_SKEW
+from gateway.session.indexes import Listed
 from gateway.session.manager import Sessions
 from gateway.session.model import Session
 from gateway.session.provider import Provider, provider_of
 from gateway.session.revocation import Revocations
 from gateway.session.sealing import CannotOpen
 
-_KEPT_FOR = 60.0  # seconds the ended record is there for its last token to be read
+T = TypeVar("T")
+
+_KEPT_FOR = 600.0  # seconds the ended record is there for its last token to be read
 _PATIENCE = 1.0  # seconds a person waits for the provider, once the session has ended
 _LASTS = 2.0  # seconds logouts under way have when the gateway stops
 _RETURN_WITHIN = 3600.0  # seconds between leaving for the provider and coming back
@@ -35,7 +39,7 @@ class Logout:
         self._providers = providers
         self._sessions = sessions
         self._revocations = revocations
-        self._running: set[asyncio.Task[str]] = set()
+        self._running: set[asyncio.Task[Any]] = set()
 
     async def user(self, session: Session, browser: str, return_to: str, caller: Caller) -> str:
         """End this session, revoke its refresh token, and return where the browser should go.
@@ -43,24 +47,27 @@ class Logout:
         That is the provider's end-session URL when it has one, else `return_to`. `browser` is the
         tag of the login cookie, which the answer drops; empty without one.
         """
-        # On a task of its own: a browser that leaves must not leave a living token behind.
-        task = asyncio.create_task(self._leave(session, browser, return_to, caller))
+        return await self._through(self._leave(session, browser, return_to, caller))
+
+    async def unread(self, cookie: str, browser: str, caller: Caller) -> bool:
+        """End the session of a cookie that opens nothing here; True when there was one.
+
+        Its record may be of a newer release, under a key that others know, or of a provider that
+        others have: they would go on serving it (F33). Nobody here can read its tokens.
+        """
+        return await self._through(self._leave_unread(cookie, browser, caller))
+
+    async def _through(self, logout: Coroutine[Any, Any, T]) -> T:
+        """Carry a logout out to its end: a browser that leaves must not leave half of it undone."""
+        task = asyncio.create_task(logout)
         self._running.add(task)
         task.add_done_callback(self._finished)
         return await asyncio.shield(task)
 
     async def _leave(self, session: Session, browser: str, return_to: str, caller: Caller) -> str:
         await self._sessions.departures.put(browser, session.facts.browser)
-        try:
-            await self._sessions.end(
-                session.lookup, session.facts, by="user", caller=caller, keep=_KEPT_FOR
-            )
-            session = await self._as_it_ended(session)
-        finally:
-            # Also when the store did not answer: it may have ended the session all the same, and
-            # then nobody could come back for the token. Its owner wants it dead either way.
-            deadline = asyncio.get_running_loop().time() + _PATIENCE
-            attempt = await self._give_back(session, caller)
+        deadline = asyncio.get_running_loop().time() + _PATIENCE
+        _, attempt = await self._end_own(session, "user", caller)
         # Another tab may have logged in at the same moment and left a session beside this one.
         await self._sessions.end_browser(session.facts.browser, caller)
         url = await self._end_session_url(session, return_to, deadline)
@@ -68,6 +75,40 @@ class Logout:
             left = deadline - asyncio.get_running_loop().time()
             await asyncio.wait({attempt}, timeout=max(0.0, left))
         return url or return_to
+
+    async def _leave_unread(self, cookie: str, browser: str, caller: Caller) -> bool:
+        ended = await self._sessions.end_unread(cookie, by="user", caller=caller)
+        if ended:  # a dead cookie leaves nothing in the store, however often it comes
+            await self._sessions.departures.put(browser)
+            if browser:
+                await self._sessions.end_browser(browser, caller)
+        return ended
+
+    async def _end_own(
+        self, session: Session, by: str, caller: Caller
+    ) -> tuple[bool, asyncio.Task[None] | None]:
+        """End a session by its cookie and give its refresh token back.
+
+        Returns whether it was still there, and the first attempt to revoke.
+        """
+        lookup = session.lookup
+        try:
+            ended = await self._sessions.end(
+                lookup, session.facts, by=by, caller=caller, keep=_KEPT_FOR
+            )
+        except Unavailable:
+            # It may have ended all the same. If it lives, it keeps its tokens (I6); if nobody can
+            # say, what is kept of it gives them back when this browser next comes (`leftovers`).
+            if await self._is_gone_for_sure(lookup):
+                await self._give_back(await self._as_it_ended(session), caller)
+            raise
+        return ended, await self._give_back(await self._as_it_ended(session), caller)
+
+    async def _is_gone_for_sure(self, lookup: LookupId) -> bool:
+        try:
+            return await self._sessions.is_gone(lookup)
+        except Unavailable:
+            return False
 
     async def _as_it_ended(self, session: Session) -> Session:
         """Return the session as the store had it: a refresh may have been quicker than we were."""
@@ -83,35 +124,42 @@ class Logout:
         token = session.tokens.refresh_token
         return await self._revocations.give_back(session.facts, token, caller)
 
-    def _finished(self, task: asyncio.Task[str]) -> None:
+    def _finished(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
         if not task.cancelled():
             task.exception()  # looked at, even when the browser has left
 
     async def another(self, current: Session, session_id: str, caller: Caller) -> bool:
         """End one of this user's sessions by its public id; False when there is none such."""
-        facts = current.facts
-        for listed in await self._sessions.indexes.of_user(facts.issuer, facts.subject):
-            if listed.facts.session_id == session_id:
-                ended = await self._sessions.end(
-                    listed.lookup, listed.facts, by="other_session", caller=caller
-                )
-                if listed.lookup == current.lookup:  # the only tokens that can be opened here
-                    await self._give_back(current, caller)
+        return await self._through(self._end_another(current, session_id, caller))
+
+    async def _end_another(self, current: Session, session_id: str, caller: Caller) -> bool:
+        by = "other_session"
+        for listed in await self._of_user(current):
+            if listed.facts.session_id != session_id:
+                continue
+            if listed.lookup == current.lookup:  # the only tokens that can be opened here
+                ended, _ = await self._end_own(current, by, caller)
                 return ended
+            return await self._sessions.end(listed.lookup, listed.facts, by=by, caller=caller)
         return False
 
     async def all_others(self, current: Session, caller: Caller) -> int:
         """End all of this user's sessions but the current one; returns how many."""
+        return await self._through(self._end_all_others(current, caller))
+
+    async def _end_all_others(self, current: Session, caller: Caller) -> int:
         ended = 0
-        for listed in await self._sessions.indexes.of_user(
-            current.facts.issuer, current.facts.subject
-        ):
+        for listed in await self._of_user(current):
             if listed.lookup != current.lookup:
                 ended += await self._sessions.end(
                     listed.lookup, listed.facts, by="other_session", caller=caller
                 )
         return ended
+
+    async def _of_user(self, current: Session) -> list[Listed]:
+        facts = current.facts
+        return await self._sessions.indexes.of_user(facts.issuer, facts.subject)
 
     def returned(self, state: str) -> str | None:
         """Return the path a logout was to end at, when `state` is one we made lately (J3)."""

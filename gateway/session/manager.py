@@ -244,6 +244,25 @@ class Sessions:
             self._audit.record(event)
         return ended
 
+    async def end_unread(self, cookie: str, *, by: str, caller: Caller) -> bool:
+        """End the session of this cookie without reading it; True when it was still there.
+
+        It may be of a release or under a key that others know: its owner can end it all the same.
+        """
+        handle = self.ring.read_handle(cookie)
+        if handle is None:
+            return False
+        lookup = self.ring.lookup(handle)
+        try:
+            ended = await self.store.end(lookup, ())  # in which indexes it stands nobody can read
+        finally:
+            self._cache.changed(lookup)
+        if ended:
+            event = AuditName.SESSION_ENDED, Outcome.SUCCESS
+            note = "a stored session that does not open"
+            self._audit.record(AuditEvent(*event, by=by, caller=caller, note=note))
+        return ended
+
     async def end_others_in_browser(self, keep: Session, caller: Caller) -> None:
         """End every older session of this browser: at a login the old id is dead at once (D1).
 

@@ -100,10 +100,14 @@ class Account:
         """`POST /bff/logout`: end the session, then say where to go; harmless when repeated."""
         wanted = query_value(asking.target, "return_to") or "/"
         return_to = str(check_return_to(wanted, self._site.origin))
-        session = await self._sessions.open(asking.session_cookie(), extend=False)
+        cookie = asking.session_cookie()
+        browser = self._browser(asking.request) or ""
+        session = await self._sessions.open(cookie, extend=False)
         if session is not None:
-            browser = self._browser(asking.request) or ""
             return_to = await self._logout.user(session, browser, return_to, asking.caller)
+        elif cookie:
+            await self._logout.unread(cookie, browser, asking.caller)
+            await self._leftovers.revoke(cookie)  # of a logout that was answered 503
         policy = self._site.cookies
         gone: Fields = (
             cookies.expired_session_cookie(policy),

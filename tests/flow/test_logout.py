@@ -1,10 +1,12 @@
 """Logging out (section J, H16, B10, D13)."""
 
 import asyncio
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from tests.support.store_watcher import until
 from tests.support.world import LOGIN, SESSION, World
 
 
@@ -169,3 +171,58 @@ async def test_logging_out_ends_what_a_parallel_tab_left_in_this_browser_d3() ->
     assert len(world.store.live_sessions()) == 2
     await browser.fetch("/bff/logout", "POST")
     assert world.store.live_sessions() == {}
+
+
+@pytest.mark.parametrize("whose", ["all others", "another", "its own"])
+async def test_an_end_of_sessions_that_has_begun_goes_on_when_its_browser_leaves_f18(
+    whose: str,
+) -> None:
+    world = World()
+    browser = await world.logged_in()
+    others = [await world.logged_in() for _ in range(3)]
+    target = "/bff/sessions"
+    if whose != "all others":
+        named = browser if whose == "its own" else others[0]
+        target += "/" + (await named.fetch("/bff/session")).json()["session_id"]
+    plain = world.store.end
+    begun, told = asyncio.Event(), asyncio.Event()
+
+    async def ends_and_tells_late(*arguments: Any, **named: Any) -> bool:
+        was_there: bool = await plain(*arguments, **named)
+        begun.set()
+        await told.wait()
+        return was_there
+
+    world.store.end = ends_and_tells_late
+    leaving = asyncio.create_task(browser.fetch(target, "DELETE"))
+    await until(begun.is_set)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    told.set()
+    await world.gateway.aclose()  # an orderly stop waits for it
+    left = 1 if whose == "all others" else 3
+    assert len(world.store.live_sessions()) == left
+    ended = [line["by"] for line in world.audit("session.ended")]
+    assert ended == ["other_session"] * (4 - left)
+
+
+async def test_a_second_logout_after_a_503_that_took_effect_gives_the_token_back_h16() -> None:
+    """The first may have ended the session unheard, with the store away right after it."""
+    world = World()
+    browser = await world.logged_in()
+    plain = world.store.end
+
+    async def ends_and_goes_away(*arguments: Any, **named: Any) -> bool:
+        await plain(*arguments, **named)
+        world.store.down = True
+        return await plain(*arguments, **named)  # type: ignore[no-any-return]  # raises
+
+    world.store.end = ends_and_goes_away
+    assert (await browser.fetch("/bff/logout", "POST")).status == 503
+    assert SESSION in browser.cookies
+    assert world.provider.revoked == []
+    world.store.end = plain
+    world.store.down = False
+    assert (await browser.fetch("/bff/logout", "POST")).status == 200
+    await asyncio.sleep(0.05)
+    assert world.provider.revoked == [value for value in world.issued() if value.startswith("rt-")]

@@ -181,6 +181,50 @@ async def test_a_logout_the_store_did_not_answer_gives_the_token_back_all_the_sa
     assert world.provider.revoked == refresh_tokens(world)
 
 
+async def test_a_logout_that_was_refused_revokes_nothing_of_the_session_that_lives() -> None:
+    world = World()
+    browser = await world.logged_in()
+    plain = world.store.end
+
+    async def refuses(*_: Any, **__: Any) -> bool:
+        raise Unavailable(Code.STORE_UNAVAILABLE)
+
+    world.store.end = refuses
+    own = (await browser.fetch("/bff/session")).json()["session_id"]
+    assert (await browser.fetch("/bff/logout", "POST")).status == 503
+    assert (await browser.fetch(f"/bff/sessions/{own}", "DELETE")).status == 503
+    world.store.end = plain
+    await asyncio.sleep(0.05)
+    assert world.provider.revoked == []
+    world.clock.advance(400)  # and its refresh token is as good as before
+    assert (await browser.fetch("/api/x")).status == 200
+
+
+async def test_ending_ones_own_session_gives_back_what_a_refresh_has_brought_meanwhile() -> None:
+    world = World(replicas=2)
+    browser = await world.logged_in()
+    own = (await browser.fetch("/bff/session")).json()["session_id"]
+    tab = world.browser(world.gateways[1])
+    tab.cookies = dict(browser.cookies)
+    world.clock.advance(400)
+    plain = world.stores[0].members
+    listing, listed = asyncio.Event(), asyncio.Event()
+
+    async def members(index: Any) -> Any:
+        listing.set()
+        await listed.wait()
+        return await plain(index)
+
+    world.stores[0].members = members
+    ending = asyncio.create_task(browser.fetch(f"/bff/sessions/{own}", "DELETE"))
+    await listing.wait()
+    assert (await tab.fetch("/api/x")).status == 200  # rotates it
+    listed.set()
+    assert (await ending).status == 204
+    await asyncio.sleep(0.05)
+    assert world.provider.revoked == refresh_tokens(world)[-1:]
+
+
 async def test_ending_ones_own_session_by_its_id_gives_its_token_back() -> None:
     world = World()
     browser = await world.logged_in()

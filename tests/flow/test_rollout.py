@@ -3,10 +3,12 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.adapters.redis_scripts import unpack
+from gateway.errors import Code, Unavailable
 from gateway.ports import LookupId, StoredRecord
 from tests.support.browser import Cookie
 from tests.support.clock import TurnableClock
@@ -56,6 +58,52 @@ async def test_a_record_of_a_newer_release_asks_for_a_login_and_leaves_the_cooki
     assert (await browser.fetch("/api/x")).status == 401
     assert SESSION in browser.cookies
     world.store.plant(lookup, record)  # rolled back
+    assert (await browser.fetch("/api/x")).status == 200
+
+
+@pytest.mark.parametrize("how", ["of a newer release", "under a key of others", "damaged"])
+async def test_a_logout_ends_a_session_that_does_not_open_here_f33(how: str) -> None:
+    """Whoever can open it would go on serving a copy of the cookie."""
+    world = World()
+    browser = await world.logged_in()
+    copied = dict(browser.cookies)
+    lookup = world.lookup_of(browser)
+    record = world.store.live_sessions()[lookup]
+    if how == "under a key of others":  # the cookie keeps the signature of the day it logged in
+        (old,) = world.settings.keys
+        other = world.replica(with_keys(world.settings, NEW, old))
+        elsewhere = world.browser(other)
+        elsewhere.cookies = browser.cookies
+        world.clock.advance(61)
+        assert (await elsewhere.fetch("/api/x")).status == 200  # written anew, under the new key
+    else:
+        sealed = b"\x02" + record.sealed[1:] if how == "of a newer release" else record.sealed[:-1]
+        world.store.plant(lookup, StoredRecord(record.generation, sealed))
+    assert (await browser.fetch("/bff/session")).json()["authenticated"] is False
+    assert (await browser.fetch("/bff/logout", "POST")).status == 200
+    assert SESSION not in browser.cookies
+    assert world.store.live_sessions() == {}
+    assert [line["by"] for line in world.audit("session.ended")] == ["user"]
+    browser.cookies = copied
+    assert (await browser.fetch("/api/x")).status == 401
+
+
+async def test_a_logout_that_cannot_end_what_it_cannot_open_is_no_logout_f33() -> None:
+    world = World()
+    browser = await world.logged_in()
+    lookup = world.lookup_of(browser)
+    record = world.store.live_sessions()[lookup]
+    world.store.plant(lookup, StoredRecord(record.generation, b"\x02" + record.sealed[1:]))
+    plain = world.store.end
+
+    async def refuses(*_: Any, **__: Any) -> bool:
+        raise Unavailable(Code.STORE_UNAVAILABLE)
+
+    world.store.end = refuses
+    assert (await browser.fetch("/bff/logout", "POST")).status == 503
+    assert SESSION in browser.cookies
+    world.store.end = plain
+    world.store.plant(lookup, record)
     assert (await browser.fetch("/api/x")).status == 200
 
 
