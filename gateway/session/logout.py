@@ -97,7 +97,7 @@ class Logout:
                 lookup, session.facts, by=by, caller=caller, keep=_KEPT_FOR
             )
         except Unavailable:
-            # It may have ended all the same. If it lives, it keeps its tokens (I6); if nobody can
+            # It may have ended all the same. If it lives, it keeps its tokens; if nobody can
             # say, what is kept of it gives them back when this browser next comes (`leftovers`).
             if await self._is_gone_for_sure(lookup):
                 await self._give_back(await self._as_it_ended(session), caller)

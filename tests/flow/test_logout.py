@@ -174,7 +174,7 @@ async def test_logging_out_ends_what_a_parallel_tab_left_in_this_browser_d3() ->
 
 
 @pytest.mark.parametrize("whose", ["all others", "another", "its own"])
-async def test_an_end_of_sessions_that_has_begun_goes_on_when_its_browser_leaves_f18(
+async def test_an_end_of_sessions_that_has_begun_goes_on_when_its_browser_leaves(
     whose: str,
 ) -> None:
     world = World()
