@@ -32,7 +32,7 @@ from gateway.session.login import Login
 from gateway.session.logout import Logout
 from gateway.session.manager import Sessions
 from gateway.session.offering import Offering
-from gateway.session.provider import Provider
+from gateway.session.provider import Provider, provider_of
 from gateway.session.provider_logout import ProviderLogout
 from gateway.session.refresh import Refresher
 from gateway.session.revocation import Revocations
@@ -126,13 +126,21 @@ def compose(
     site = _site(settings)
     routes = RouteTable(settings.routes, base=BASE)
     ring = KeyRing(settings.keys, parts.entropy)
-    sessions = Sessions(parts.store, ring, settings.session, parts.clock, parts.entropy, audit)
     providers = {
         client.provider: Provider(
             client, parts.back_channel, parts.jose, parts.clock, parts.entropy
         )
         for client in settings.clients
     }
+    sessions = Sessions(
+        parts.store,
+        ring,
+        settings.session,
+        parts.clock,
+        parts.entropy,
+        audit,
+        lambda facts: provider_of(providers, facts) is not None,
+    )
     revocations = Revocations(
         Offering(providers, parts.clock, audit), parts.revocations, ring, parts.clock, parts.entropy
     )

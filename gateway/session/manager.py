@@ -11,6 +11,7 @@ The rules a reader should carry away:
 """
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import replace
 
 from gateway.errors import Code, Refused, Unavailable
@@ -55,7 +56,9 @@ class Sessions:
         clock: Clock,
         entropy: Entropy,
         audit: AuditLog,
+        is_served: Callable[[Facts], bool] = lambda _: True,
     ) -> None:
+        """`is_served` says whether a session's provider is one of ours (`provider_of`)."""
         self.store = store
         self.ring = ring
         self.policy = policy
@@ -65,6 +68,7 @@ class Sessions:
         self.departures = Departures(store, ring, clock)
         self._entropy = entropy
         self._audit = audit
+        self._is_served = is_served
         self.slide_every = min(_SLIDE_AT_MOST_EVERY, policy.idle_timeout / 10)  # seconds
         self._cache = SessionCache(store.is_watched, policy.cache_bytes)
         store.watch(self._cache)
@@ -152,6 +156,12 @@ class Sessions:
             # Moved, corrupted, newer than us, or its key is gone: not ours to judge, but to tell.
             note = "a stored session does not open"
             self._audit.record(AuditEvent(AuditName.SESSION_UNREADABLE, Outcome.FAILURE, note=note))
+            return None
+        if not self._is_served(session.facts):
+            # Gone from the configuration: nobody here can end it at its provider's word, so nobody
+            # may use it. Or a new one that other replicas know already: it stays, for them.
+            name, note = AuditName.SESSION_UNREADABLE, "its provider is not configured here"
+            self._audit.record(about(session.facts, name, Outcome.FAILURE, note=note))
             return None
         return self._unless_over(session)
 

@@ -15,7 +15,7 @@ from tests.support.clock import TurnableClock
 from tests.support.key_rings import NEW, with_keys
 from tests.support.session_vectors import NEWER, NOW, OLDER
 from tests.support.token_families import Attempt
-from tests.support.world import SESSION, World, settings_of
+from tests.support.world import BASE, SESSION, World, settings_of
 
 OLD_RELEASE = Path(__file__).parents[1] / "vectors" / "sessions.json"
 
@@ -105,6 +105,57 @@ async def test_a_logout_that_cannot_end_what_it_cannot_open_is_no_logout_f33() -
     world.store.end = plain
     world.store.plant(lookup, record)
     assert (await browser.fetch("/api/x")).status == 200
+
+
+@pytest.mark.parametrize("path", ["/api/x", "/live/bare/x", "/maybe/x"])
+@pytest.mark.parametrize("how", ["renamed", "of another issuer"])
+async def test_a_session_of_a_provider_that_is_not_configured_here_is_not_served_e16(
+    how: str, path: str
+) -> None:
+    """Its logout tokens reach nobody here. Others may know the provider: nothing is deleted."""
+    world = World()
+    browser = await world.logged_in()
+    main = BASE["providers"]["main"]
+    if how == "renamed":
+        other = world.replica(settings_of({"providers": {"new": main}}))
+    else:
+        moved = {"main": {**main, "issuer": "https://moved.example"}}
+        other = world.replica(settings_of({"providers": moved}))
+    there = world.browser(other)
+    there.cookies = browser.cookies
+    answer = await there.fetch(path)
+    assert answer.status == (200 if path == "/maybe/x" else 401)
+    assert len(world.api.received) == (path == "/maybe/x")
+    assert not world.api.received or world.api.sent(b"authorization") == []
+    assert (await there.fetch("/bff/session")).json()["authenticated"] is False
+    assert world.audit("session.unreadable")[0]["note"] == "its provider is not configured here"
+    assert len(world.store.live_sessions()) == 1
+    assert SESSION in there.cookies
+    assert (await browser.fetch("/api/x")).status == 200  # a replica that knows it serves it
+
+
+async def test_a_page_of_a_session_whose_provider_is_gone_leads_to_one_login() -> None:
+    world = World()
+    browser = await world.logged_in()
+    world.clock.advance(400)
+    main = BASE["providers"]["main"]
+    there = world.browser(world.replica(settings_of({"providers": {"new": main}})))
+    there.cookies = browser.cookies
+    assert (await there.navigate("/api/report")).status == 200
+    assert len(world.provider.authorizations) == 2
+    assert (await there.fetch("/bff/session")).json()["provider"] == "new"
+    assert len(world.store.live_sessions()) == 1  # the former one has ended
+
+
+async def test_a_page_that_meets_a_worker_without_the_new_provider_does_not_loop() -> None:
+    world = World()
+    old = world.replica(settings_of({"providers": {"old": BASE["providers"]["main"]}}))
+    browser = await world.logged_in()
+    there = world.browser(old)
+    there.cookies = browser.cookies
+    assert (await there.navigate("/api/report")).status == 401
+    assert len(world.provider.authorizations) == 1
+    assert (await browser.navigate("/api/report")).status == 200
 
 
 async def test_the_users_sessions_are_found_under_an_older_key_too() -> None:
