@@ -65,7 +65,7 @@ class Leftovers:
         try:
             if not await self._sessions.is_gone(lookup):
                 return False
-            if await self._sessions.is_superseded(lookup):
+            if await self._sessions.browsers.is_superseded(lookup):
                 return False
             return browser is None or not await self._has_gone_on(browser)
         except Unavailable:

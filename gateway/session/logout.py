@@ -69,7 +69,7 @@ class Logout:
         deadline = asyncio.get_running_loop().time() + _PATIENCE
         _, attempt = await self._end_own(session, "user", caller)
         # Another tab may have logged in at the same moment and left a session beside this one.
-        await self._sessions.end_browser(session.facts.browser, caller)
+        await self._sessions.browsers.logged_out(session.facts.browser, caller)
         url = await self._end_session_url(session, return_to, deadline)
         if attempt is not None:
             left = deadline - asyncio.get_running_loop().time()
@@ -81,7 +81,7 @@ class Logout:
         if ended:  # a dead cookie leaves nothing in the store, however often it comes
             await self._sessions.departures.put(browser)
             if browser:
-                await self._sessions.end_browser(browser, caller)
+                await self._sessions.browsers.logged_out(browser, caller)
         return ended
 
     async def _end_own(

@@ -10,7 +10,6 @@ The rules a reader should carry away:
   write ourselves is forgotten at once, whatever becomes of the write.
 """
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -30,19 +29,16 @@ from gateway.ports import (
 )
 from gateway.secret import SessionHandle
 from gateway.session import codec
+from gateway.session.browsers import Browsers
 from gateway.session.cache import Listener, Origin, SessionCache
 from gateway.session.departures import Departures
-from gateway.session.indexes import Indexes, Listed
+from gateway.session.indexes import Indexes
 from gateway.session.model import Facts, Session, SessionId, SessionPolicy, Tokens
 from gateway.session.sealing import CannotOpen, KeyRing, b64
 from gateway.session.tombstones import Tombstones
 from gateway.session.trail import about
 
 _SLIDE_AT_MOST_EVERY = 60.0  # seconds; a slide is a write, and one a minute is fine enough
-_PARALLEL_LOGINS = 5.0  # seconds between two logins of one browser that count as parallel
-_CLOCKS_DIFFER = 30.0  # seconds a parallel login may seem to come later, by another replica's clock
-_JUST_NOW = 30.0  # seconds after a login in which another one would not help
-_SUPERSEDED_FOR = 120.0  # seconds a request may be on its way while another tab logs in
 
 
 class Sessions:
@@ -70,6 +66,7 @@ class Sessions:
         self._audit = audit
         self._is_served = is_served
         self.slide_every = min(_SLIDE_AT_MOST_EVERY, policy.idle_timeout / 10)  # seconds
+        self.browsers = Browsers(store, self.indexes, clock, self.end, self.slide_every)
         self._cache = SessionCache(store.is_watched, policy.cache_bytes)
         store.watch(self._cache)
 
@@ -178,18 +175,8 @@ class Sessions:
         if slid is None:  # somebody else wrote first, or it has ended: our copy may be a moment old
             return await self.reread(session.handle)
         if session.facts.is_unused():
-            await self._end_spared(slid)
+            await self.browsers.used(slid)
         return slid
-
-    async def _end_spared(self, used: Session) -> None:
-        """End what a parallel login left: the browser has shown which of the cookies it kept.
-
-        And nothing else: meanwhile it may have logged in anew, and that session is not spare.
-        """
-        with contextlib.suppress(Unavailable):
-            for listed in await self._others_in_browser(used):
-                if self._are_parallel(used.facts, listed.facts):
-                    await self.supersede(listed.lookup, listed.facts, NOBODY)
 
     async def create(self, facts: Facts, tokens: Tokens) -> Session:
         """Store a new session under a new handle (D1); raises `SessionTooLarge`."""
@@ -273,58 +260,6 @@ class Sessions:
             self._audit.record(AuditEvent(*event, by=by, caller=caller, note=note))
         return ended
 
-    async def end_others_in_browser(self, keep: Session, caller: Caller) -> None:
-        """End every older session of this browser: at a login the old id is dead at once (D1).
-
-        Two tabs that log in at the same moment spare each other: nobody knows which of the two
-        answers the browser will take last, and a dead cookie would be a logout by accident.
-        """
-        for listed in await self._others_in_browser(keep):
-            if not self._are_parallel(keep.facts, listed.facts):
-                await self.supersede(listed.lookup, listed.facts, caller)
-
-    def _are_parallel(self, login: Facts, other: Facts) -> bool:
-        """Whether the two come from tabs in which one person logged in at once.
-
-        What seems younger than this login may come from a replica whose clock is ahead: if each of
-        the two took itself for the later one, they would end each other. The margin for that is
-        less than the time until a slide, so that no slide takes a login of its own moment for one.
-        """
-        if (login.issuer, login.subject) != (other.issuer, other.subject):
-            return False
-        clocks = max(_PARALLEL_LOGINS, min(_CLOCKS_DIFFER, self.slide_every / 2))
-        return -clocks <= login.created_at - other.created_at <= _PARALLEL_LOGINS
-
-    async def _others_in_browser(self, session: Session) -> list[Listed]:
-        found = await self.indexes.of_browser(session.facts.browser)
-        return [listed for listed in found if listed.lookup != session.lookup]
-
-    async def has_just_logged_in(self, browser: str) -> bool:
-        """Whether a login in this browser made a session that is still there, moments ago."""
-        now = self.clock.now()
-        return any(
-            abs(now - listed.facts.created_at) < _JUST_NOW
-            for listed in await self.indexes.of_browser(browser)
-        )
-
-    async def end_browser(self, browser: str, caller: Caller) -> None:
-        """End every session of this browser, whoever's it is: its user logs out."""
-        for listed in await self.indexes.of_browser(browser):
-            await self.end(listed.lookup, listed.facts, by="user", caller=caller)
-
-    async def supersede(self, lookup: LookupId, facts: Facts, caller: Caller) -> None:
-        """End a session because the same browser has just logged in again."""
-        await self.store.claim(_superseded(lookup), ttl=_SUPERSEDED_FOR)
-        await self.end(lookup, facts, by="new_login", caller=caller)
-
-    async def is_superseded(self, lookup: LookupId) -> bool:
-        """Whether a login in the same browser has lately ended this session."""
-        return await self.store.claimed(_superseded(lookup))
-
     def new_session_id(self) -> SessionId:
         """Return a fresh public name for a session."""
         return SessionId(b64(self._entropy.octets(16)))
-
-
-def _superseded(lookup: LookupId) -> str:
-    return f"superseded:{lookup}"

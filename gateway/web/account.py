@@ -156,7 +156,7 @@ class Account:
         if browser is None:
             return False
         try:
-            return await self._sessions.has_just_logged_in(browser)
+            return await self._sessions.browsers.has_just_logged_in(browser)
         except Unavailable:
             return False
 
