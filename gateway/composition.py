@@ -79,6 +79,7 @@ class Gateway:
     public: ASGIApp
     admin: ASGIApp
     refresher: Refresher
+    login: Login
     logout: Logout
     revocations: Revocations
     providers: Mapping[str, Provider]
@@ -102,6 +103,7 @@ class Gateway:
         await self.channels.aclose()
         await self.live.aclose()
         await self.refresher.aclose()
+        await self.login.aclose()
         await self.logout.aclose()
         await self.revocations.aclose()
 
@@ -197,6 +199,7 @@ def compose(
             loopback_only=settings.admin.is_loopback,
         ),
         refresher=refresher,
+        login=login,
         logout=logout,
         revocations=revocations,
         providers=providers,

@@ -12,9 +12,10 @@ from gateway.session.indexes import Indexes, Listed
 from gateway.session.model import Facts, Session
 
 _PARALLEL_LOGINS = 5.0  # seconds between two logins of one browser that count as parallel
-_CLOCKS_DIFFER = 30.0  # seconds a parallel login may seem to come later, by another replica's clock
 _JUST_NOW = 30.0  # seconds after a login in which another one would not help
-_SUPERSEDED_FOR = 120.0  # seconds a request may be on its way while another tab logs in
+_SUPERSEDED_FOR = (
+    120.0  # seconds a request, or a login, may be on its way while another tab logs in
+)
 
 
 class End(Protocol):
@@ -28,20 +29,13 @@ class End(Protocol):
 
 
 class Browsers:
-    """What is known of browsers, and the endings that follow from it. All may raise `Unavailable`.
+    """What is known of browsers, and the endings that follow from it; may raise `Unavailable`."""
 
-    `slide_every` is after how many seconds a use is written down.
-    """
-
-    def __init__(
-        self, store: SessionStore, indexes: Indexes, clock: Clock, end: End, slide_every: float
-    ) -> None:
+    def __init__(self, store: SessionStore, indexes: Indexes, clock: Clock, end: End) -> None:
         self._store = store
         self._indexes = indexes
         self._clock = clock
         self._end = end
-        # Less than the time until a slide, so that none takes a login of its own moment for one.
-        self._younger = max(_PARALLEL_LOGINS, min(_CLOCKS_DIFFER, slide_every / 2))
 
     async def logged_in(self, session: Session, caller: Caller) -> None:
         """End every older session of this browser: at a login the old id is dead at once (D1).
@@ -50,8 +44,8 @@ class Browsers:
         answers the browser will take last, and a dead cookie would be a logout by accident.
         """
         for listed in await self._others(session):
-            if not self._are_parallel(session.facts, listed.facts):
-                await self._supersede(listed, caller)
+            if not _are_parallel(session.facts, listed.facts):
+                await self._supersede(listed, session, caller)
 
     async def used(self, session: Session) -> None:
         """End what a parallel login left: the browser has shown which of the cookies it kept.
@@ -61,8 +55,8 @@ class Browsers:
         """
         with contextlib.suppress(Unavailable):
             for listed in await self._others(session):
-                if self._are_parallel(session.facts, listed.facts):
-                    await self._supersede(listed, NOBODY)
+                if _are_parallel(session.facts, listed.facts):
+                    await self._supersede(listed, session, NOBODY)
 
     async def logged_out(self, browser: str, caller: Caller) -> None:
         """End every session of this browser, whoever's it is: its user logs out."""
@@ -81,23 +75,28 @@ class Browsers:
         """Whether a login in the same browser has lately ended this session."""
         return await self._store.claimed(_superseded(lookup))
 
-    async def _supersede(self, listed: Listed, caller: Caller) -> None:
+    async def _supersede(self, listed: Listed, by: Session, caller: Caller) -> None:
+        """End one session in favour of another; never each of the two in favour of the other.
+
+        Two logins may each find the other's session, and replicas' clocks do not tell which is the
+        later one. So whoever comes first decides.
+        """
+        pair = ":".join(sorted((listed.lookup, by.lookup)))
+        if not await self._store.claim(f"one-of:{pair}", ttl=_SUPERSEDED_FOR):
+            return
         await self._store.claim(_superseded(listed.lookup), ttl=_SUPERSEDED_FOR)
         await self._end(listed.lookup, listed.facts, by="new_login", caller=caller)
-
-    def _are_parallel(self, login: Facts, other: Facts) -> bool:
-        """Whether the two come from tabs in which one person logged in at once.
-
-        What seems younger than this login may come from a replica whose clock is ahead: if each of
-        the two took itself for the later one, they would end each other.
-        """
-        if (login.issuer, login.subject) != (other.issuer, other.subject):
-            return False
-        return -self._younger <= login.created_at - other.created_at <= _PARALLEL_LOGINS
 
     async def _others(self, session: Session) -> list[Listed]:
         found = await self._indexes.of_browser(session.facts.browser)
         return [listed for listed in found if listed.lookup != session.lookup]
+
+
+def _are_parallel(one: Facts, other: Facts) -> bool:
+    """Whether the two come from tabs in which one person logged in at once."""
+    if (one.issuer, one.subject) != (other.issuer, other.subject):
+        return False
+    return abs(one.created_at - other.created_at) <= _PARALLEL_LOGINS
 
 
 def _superseded(lookup: LookupId) -> str:

@@ -16,9 +16,9 @@ from gateway.ports import AuditLog, AuditName, Caller, Doubt, Entropy, LookupId,
 from gateway.secret import AccessToken, RefreshToken
 from gateway.session.breaker import Breaker
 from gateway.session.codec import SessionTooLarge
+from gateway.session.establishing import tokens_of
 from gateway.session.grant_turns import GrantTurns, Hold
 from gateway.session.keeping import GiveBack, Keeping
-from gateway.session.login import tokens_of
 from gateway.session.manager import Sessions
 from gateway.session.model import Session
 from gateway.session.provider import Provider

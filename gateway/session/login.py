@@ -1,26 +1,21 @@
 """Logging in: from the click to the session. What travels between the two is in `attempts.py`."""
 
-import asyncio
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.errors import Code, GatewayError, Refused
-from gateway.oidc import authorization, callback, claims, id_token
+from gateway.oidc import authorization, callback
 from gateway.oidc.attempt import LoginAttempt, code_challenge
 from gateway.oidc.authorization import LoginWish
-from gateway.oidc.callback import AuthorizationCode, ProviderRefused
-from gateway.oidc.client import Kind
-from gateway.oidc.id_token import Identity
-from gateway.oidc.token_endpoint import Grant
+from gateway.oidc.callback import ProviderRefused
 from gateway.ports import AuditEvent, AuditLog, AuditName, Caller, Outcome
 from gateway.secret import LoginBinding
-from gateway.session.attempts import MAX_RESTARTS, Attempts, BoundAttempt, Resumption
+from gateway.session.attempts import MAX_RESTARTS, Attempts, Resumption
+from gateway.session.establishing import Establishing
 from gateway.session.keeping import GiveBack
 from gateway.session.manager import Sessions
-from gateway.session.model import Facts, Session, Tokens
+from gateway.session.model import Session
 from gateway.session.provider import Provider
-from gateway.session.trail import about
 
 _PATIENCE = 1.0  # seconds a person waits for a revocation (H16)
 _RESTART_EVERY = 120.0  # seconds between restarts of a login whose state nobody can read
@@ -65,14 +60,6 @@ class LoginDenied(Refused):
         return self.attempt.prompt == "none"
 
 
-class LoginOvertaken(Refused):
-    """The provider ended the session this login was to become, before it was there (J13)."""
-
-    def __init__(self, attempt: LoginAttempt) -> None:
-        super().__init__(Code.LOGIN_OVERTAKEN, note="a logout token as young as the ID token")
-        self.attempt = attempt
-
-
 class Login:
     """The two halves of a login, and the way back from a broken one."""
 
@@ -86,7 +73,7 @@ class Login:
     ) -> None:
         self._providers = providers
         self._sessions = sessions
-        self._give_back = give_back
+        self._establishing = Establishing(sessions, give_back, audit)
         self._ring = sessions.ring
         self._clock = sessions.clock
         self.policy = policy
@@ -214,73 +201,12 @@ class Login:
         once = f"attempt:{attempt.attempt_id}"
         if not await self._sessions.store.claim(once, ttl=self.policy.attempt_ttl + 60.0):
             raise self.attempts.refused(Code.STATE_REPLAYED, attempt, bound.binding)
-        session = await self._establish(provider, bound, code, caller)
+        session = await self._establishing.establish(provider, bound, code, caller)
         return Finished(session, self._ring.cookie_value(session.handle), attempt.return_to)
 
-    async def _establish(
-        self, provider: Provider, bound: BoundAttempt, code: AuthorizationCode, caller: Caller
-    ) -> Session:
-        grant = await provider.exchange(code, bound.verifier)
-        identity, user = await self._identify(provider, bound, grant)
-        now = self._clock.now()
-        policy = self._sessions.policy
-        facts = Facts(
-            session_id=self._sessions.new_session_id(),
-            provider=provider.client.provider,
-            issuer=identity.issuer,
-            subject=identity.subject,
-            sid=identity.sid,
-            created_at=now,
-            last_seen=now,
-            idle_deadline=now + min(policy.idle_timeout, policy.absolute_timeout),
-            absolute_deadline=now + policy.absolute_timeout,
-            auth_time=identity.auth_time,
-            acr=identity.acr,
-            user=user,
-            browser=self._ring.browser_tag(bound.binding),
-            nonce=bound.nonce if provider.client.kind is Kind.OIDC else None,
-            address=caller.address,
-            user_agent=caller.user_agent,
-        )
-        session = await self._sessions.create(facts, tokens_of(grant))
-        # After the record is in the store, before anybody has its cookie: see `tombstones`.
-        if await self._sessions.tombstones.overtook(facts, identity.issued_at):
-            await self._take_back(session, caller)
-            raise LoginOvertaken(bound.attempt)
-        await self._sessions.browsers.logged_in(session, caller)
-        self._audit.record(about(facts, AuditName.LOGIN_SUCCEEDED, caller=caller))
-        return session
-
-    async def _take_back(self, session: Session, caller: Caller) -> None:
-        """End a session nobody has used; its refresh token is withdrawn if that goes quickly."""
-        by = "backchannel_logout"
-        await self._sessions.end(session.lookup, session.facts, by=by, caller=caller)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_PATIENCE):
-                await self._give_back(session.facts, session.tokens.refresh_token, caller)
-
-    async def _identify(
-        self, provider: Provider, bound: BoundAttempt, grant: Grant
-    ) -> tuple[Identity, Mapping[str, object]]:
-        """Say who logged in: the ID token is believed before any token is used (E6, G1)."""
-        client = provider.client
-        if client.kind is Kind.OAUTH2:
-            info = await provider.userinfo(grant.access_token, None)
-            return id_token.plain_identity(info, client), claims.user_claims({}, info)
-        if grant.id_token is None:
-            raise Refused(Code.ID_TOKEN_MISSING)
-        identity = id_token.check_id_token(
-            await provider.verify(grant.id_token),
-            client,
-            nonce=bound.nonce,
-            access_token=grant.access_token,
-            now=self._clock.now(),
-            attempt=bound.attempt,
-        )
-        info = {}
-        if client.fetch_userinfo:
-            info = await provider.userinfo(grant.access_token, identity.subject)
-        return identity, claims.user_claims(identity.claims, info)
+    async def aclose(self) -> None:
+        """Wait a little for logins under way."""
+        await self._establishing.aclose()
 
     def _record(
         self,
@@ -294,15 +220,3 @@ class Login:
         self._audit.record(
             AuditEvent(name, outcome, code, provider=provider, caller=caller, note=note)
         )
-
-
-def tokens_of(grant: Grant, before: Tokens | None = None) -> Tokens:
-    """Return the tokens to keep: a refresh token or ID token not sent anew stays (H7)."""
-    return Tokens(
-        access_token=grant.access_token,
-        expires_at=grant.expires_at,
-        received_at=grant.received_at,
-        scopes=grant.scopes,
-        refresh_token=grant.refresh_token or (before.refresh_token if before else None),
-        id_token=grant.id_token or (before.id_token if before else None),
-    )

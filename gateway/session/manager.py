@@ -66,7 +66,7 @@ class Sessions:
         self._audit = audit
         self._is_served = is_served
         self.slide_every = min(_SLIDE_AT_MOST_EVERY, policy.idle_timeout / 10)  # seconds
-        self.browsers = Browsers(store, self.indexes, clock, self.end, self.slide_every)
+        self.browsers = Browsers(store, self.indexes, clock, self.end)
         self._cache = SessionCache(store.is_watched, policy.cache_bytes)
         store.watch(self._cache)
 

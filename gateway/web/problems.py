@@ -86,7 +86,7 @@ PROBLEMS: dict[Code, Problem] = {
     ),
     Code.LOGIN_PROVIDER_UNKNOWN: Problem(404, "There is no such identity provider"),
     Code.LOGIN_OVERTAKEN: Problem(
-        403, "The identity provider has just logged you out", "Log in again if that was not meant."
+        403, "You have just been logged out", "Log in again if that was not meant."
     ),
     Code.CALLBACK_MALFORMED: Problem(400, "The login answer is not well formed", _START_OVER),
     Code.CALLBACK_ISSUER: Problem(

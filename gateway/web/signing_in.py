@@ -12,7 +12,8 @@ from gateway.errors import Code, Refused
 from gateway.oidc.attempt import LoginAttempt
 from gateway.oidc.authorization import LoginWish, read_wish
 from gateway.session.attempts import StateRefused
-from gateway.session.login import Login, LoginDenied, LoginOvertaken
+from gateway.session.establishing import LoginOvertaken
+from gateway.session.login import Login, LoginDenied
 from gateway.session.manager import Sessions
 from gateway.web import pages
 from gateway.web.asking import Asking
@@ -111,7 +112,8 @@ class SigningIn:
             raise LoginAgain(Code.PROVIDER_ERROR, again, words) from denial
         except LoginOvertaken as overtaken:
             again = _login_url(overtaken.attempt, self._safe(overtaken.attempt.return_to))
-            raise LoginAgain(Code.LOGIN_OVERTAKEN, again) from overtaken
+            words = _LEFT if overtaken.in_browser else ""
+            raise LoginAgain(Code.LOGIN_OVERTAKEN, again, words) from overtaken
         cookie = cookies.session_cookie(self._site.cookies, finished.cookie)
         return self._hop(self._safe(finished.return_to), cookie)
 
@@ -134,6 +136,7 @@ class SigningIn:
         return page_fields(secure=self._site.origin.is_secure)
 
 
+_LEFT = "You logged out in this browser while this login was under way."
 _DENIALS = {
     "access_denied": "You, or the identity provider, declined the login.",
     "login_required": "The identity provider wants you to log in again.",

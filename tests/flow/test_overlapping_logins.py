@@ -1,6 +1,7 @@
 """One browser whose logins overlap each other, a slide, or a logout (ADR 0015, D1, D3)."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from tests.support.browser import Browser
 from tests.support.clock import TurnableClock
 from tests.support.memory_store import MemoryStore
-from tests.support.world import World
+from tests.support.store_watcher import until
+from tests.support.world import LOGIN, SESSION, World
 
 
 class HeldList:
@@ -28,6 +30,36 @@ class HeldList:
             self.begun.set()
             await self._gate.wait()
         return await self._plain(index)
+
+
+class HeldStep:
+    """Holds one step of a login, after it took effect, until `release`: `token` or `create`."""
+
+    def __init__(self, world: World, step: str) -> None:
+        self._gate = asyncio.Event()
+        self.begun = asyncio.Event()
+        if step == "create":
+            world.store.create = self._late(world.store.create)
+        else:
+            plain = world.provider.send
+            late = self._late(plain)
+
+            async def send(request: Any) -> Any:
+                return await (late if request.url.endswith("/token") else plain)(request)
+
+            world.provider.send = send  # type: ignore[method-assign]  # the same, later
+
+    def release(self) -> None:
+        self._gate.set()
+
+    def _late(self, plain: Callable[..., Any]) -> Callable[..., Any]:
+        async def late(*arguments: Any, **named: Any) -> Any:
+            answer = await plain(*arguments, **named)
+            self.begun.set()
+            await self._gate.wait()
+            return answer
+
+        return late
 
 
 def tab_of(world: World, browser: Browser, replica: Any = None) -> Browser:
@@ -82,19 +114,108 @@ async def test_two_tabs_that_log_in_at_once_leave_a_session_though_replicas_cloc
     assert len(world.store.live_sessions()) == 1
 
 
-async def test_what_a_clock_ahead_made_seem_younger_ends_with_the_first_use_that_is_noted_d1() -> (
-    None
-):
+async def test_two_logins_that_find_each_other_at_the_same_moment_leave_one_session() -> None:
+    """As two people, in two tabs: neither is spared, and not both are ended (D12)."""
     world = World()
-    true, world.clock = world.clock, TurnableClock(world.clock.now() + 25)
-    ahead, world.clock = world.replica(), true
-    browser = world.browser(ahead)
-    await browser.navigate("/bff/login")
-    old = world.lookup_of(browser)
-    world.clock.advance(10)
+    browser = world.browser()
+    first = await at_callback(world, browser)
+    world.provider.subject = "grace"
     tab = tab_of(world, browser)
-    await tab.navigate("/bff/login?prompt=login")
-    assert old in world.store.live_sessions()
-    world.clock.advance(61)
-    assert (await tab.fetch("/api/x")).status == 200
-    assert list(world.store.live_sessions()) == [world.lookup_of(tab)]
+    second = await at_callback(world, tab)
+    plain, both = world.store.read_many, asyncio.Barrier(2)
+
+    async def read_many(lookups: Any) -> Any:
+        found = await plain(lookups)
+        if len(lookups) == 2:  # each has found the other's, and ends nothing before the other has
+            async with asyncio.timeout(5):
+                await both.wait()
+        return found
+
+    world.store.read_many = read_many
+    written = HeldStep(world, "create")
+    one = asyncio.create_task(browser.load(first, site="cross-site"))
+    other = asyncio.create_task(tab.load(second, site="cross-site"))
+    await until(lambda: len(world.store.live_sessions()) == 2)
+    written.release()
+    answers = await asyncio.gather(one, other)
+    world.store.read_many = plain
+    assert [answer.status for answer in answers] == [200, 200]
+    assert len(world.store.live_sessions()) == 1
+
+
+@pytest.mark.parametrize("step", ["token", "create"])
+async def test_a_login_under_way_does_not_bring_back_who_logged_out_meanwhile_d6(step: str) -> None:
+    world = World()
+    browser = await world.logged_in()
+    callback = await at_callback(world, browser)
+    held = HeldStep(world, step)
+    login = asyncio.create_task(browser.load(callback, site="cross-site"))  # in a second tab
+    await held.begun.wait()
+    assert (await browser.fetch("/bff/logout", "POST")).status == 200
+    held.release()
+    answer = await login
+    assert answer.status == 403
+    assert "login.overtaken" in answer.text
+    assert "logged out in this browser" in answer.text
+    assert SESSION not in browser.cookies
+    assert world.store.live_sessions() == {}
+    await asyncio.sleep(0.05)
+    refresh_tokens = [value for value in world.issued() if value.startswith("rt-")]
+    assert sorted(world.provider.revoked) == sorted(refresh_tokens)
+    assert {line["by"] for line in world.audit("session.ended")} == {"user"}
+    world.clock.advance(1)
+    await browser.navigate("/bff/login")
+    assert (await browser.fetch("/api/x")).status == 200
+
+
+async def test_a_login_begun_after_a_logout_is_never_hit_by_it() -> None:
+    """Not even one by a login cookie that was to go, where the logout's answer got lost."""
+    world = World()
+    browser = await world.logged_in()
+    kept = browser.cookies[LOGIN]
+    await browser.fetch("/bff/logout", "POST")
+    for seconds in (0.001, 1, 700):
+        browser.cookies[LOGIN] = kept
+        world.clock.advance(seconds)
+        await browser.navigate("/bff/login")
+        assert (await browser.fetch("/api/x")).status == 200
+
+
+@pytest.mark.parametrize("step", ["token", "create"])
+async def test_a_browser_that_leaves_its_callback_leaves_no_session_and_no_token_behind(
+    step: str,
+) -> None:
+    world = World()
+    browser = await world.logged_in()
+    (older,) = world.store.live_sessions()
+    world.clock.advance(10)
+    callback = await at_callback(world, browser)
+    held = HeldStep(world, step)
+    login = asyncio.create_task(browser.load(callback, site="cross-site"))
+    await held.begun.wait()
+    login.cancel()
+    await asyncio.gather(login, return_exceptions=True)
+    held.release()
+    await world.gateway.aclose()  # an orderly stop waits for it
+    assert list(world.store.live_sessions()) == [older]
+    newest = [value for value in world.issued() if value.startswith("rt-")][-1]
+    assert world.provider.revoked == [newest]
+    assert "the browser left" in world.audit("login.failed")[-1]["note"]
+    assert len(world.audit("login.succeeded")) == 1
+    assert (await browser.fetch("/api/x")).status == 200  # it goes on with what it had
+
+
+async def test_a_login_that_fails_after_its_browser_left_is_in_the_audit_log() -> None:
+    world = World()
+    browser = world.browser()
+    callback = await at_callback(world, browser)
+    world.provider.change_id_token = lambda claims: {**claims, "nonce": "another"}
+    held = HeldStep(world, "token")
+    login = asyncio.create_task(browser.load(callback, site="cross-site"))
+    await held.begun.wait()
+    login.cancel()
+    await asyncio.gather(login, return_exceptions=True)
+    held.release()
+    await world.gateway.aclose()
+    assert [line["code"] for line in world.audit("login.failed")] == ["id_token.nonce"]
+    assert world.store.live_sessions() == {}
