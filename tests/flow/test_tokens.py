@@ -196,10 +196,13 @@ async def test_a_refreshed_id_token_that_does_not_verify_is_left_out_and_audited
     assert (await browser.fetch("/bff/session")).json()["authenticated"] is True
 
 
-async def test_a_refreshed_id_token_of_somebody_else_ends_the_session_g18() -> None:
+@pytest.mark.parametrize("mixed_up", [{}, {"nonce": "of-grace"}, {"iat": 1}, {"aud": "of-grace"}])
+async def test_a_refreshed_id_token_of_somebody_else_ends_the_session_g18(
+    mixed_up: dict[str, object],
+) -> None:
     world = World()
     browser = await world.logged_in()
-    world.provider.change_id_token = lambda claims: {**claims, "sub": "grace"}
+    world.provider.change_id_token = lambda claims: {**claims, "sub": "grace", **mixed_up}
     world.clock.advance(400)
     answer = await browser.fetch("/api/x")
     assert answer.status == 401
