@@ -278,7 +278,9 @@ class BackChannelSection(Section):
         default=1048576, description="The largest answer that is read."
     )
     max_connections: Annotated[int, Field(ge=1, le=1000)] = Field(
-        default=20, description="Connections per worker."
+        default=20,
+        description="Connections of one worker to one server; a request waits half of "
+        "`total_timeout` for one.",
     )
 
 
