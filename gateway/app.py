@@ -25,7 +25,7 @@ from gateway.settings import Settings
 
 _log = logging.getLogger("gateway")
 
-_THE_FIRST = 1  # of the workers; one line is enough
+_THE_FIRST = 0  # of the workers; one line is enough
 
 
 @asynccontextmanager
