@@ -147,17 +147,16 @@ class GrantTurns:
         """Whether there is nothing left to do; a lock that is not needed then is given back."""
         try:
             settled = await is_settled()
-        except Refused:
-            settled = True
+        except Refused:  # the session is over
+            if isinstance(turn, Mine):
+                await self._finish(lookup, owner, Doubt.NONE, 0.0)
             raise
-        except Unavailable:
-            settled = False
+        except Exception:  # the store is away, or we have made a mistake: nothing was spent
             if isinstance(turn, Mine):
                 await self._return(lookup, owner, turn)
             raise
-        finally:
-            if settled and isinstance(turn, Mine):  # a doubt was about tokens that are gone
-                await self._finish(lookup, owner, Doubt.NONE, 0.0)
+        if settled and isinstance(turn, Mine):  # a doubt was about tokens that are gone
+            await self._finish(lookup, owner, Doubt.NONE, 0.0)
         return settled
 
     async def _return(self, lookup: LookupId, owner: str, turn: Mine) -> None:

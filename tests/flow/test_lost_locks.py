@@ -4,6 +4,8 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from gateway.ports import LookupId
 from gateway.session.timing import Timing
 from tests.support.browser import Browser
@@ -85,4 +87,27 @@ async def test_who_takes_a_lock_over_reads_once_more_when_it_is_theirs_for_good(
     world.stores[1].read = read
     assert (await other.fetch("/api/x")).status == 200
     assert (await living).status == 200
+    assert world.provider.seen("/token") == 2
+
+
+async def test_a_mistake_of_ours_under_the_lock_is_told_as_it_is_and_the_lock_given_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World()
+    browser = await world.logged_in()
+    world.clock.advance(400)
+    lookup, plain = world.lookup_of(browser), world.store.read
+
+    async def mistaken(lookup: LookupId) -> Any:
+        if world.store.lock_of(lookup)[1].owner is None:
+            return await plain(lookup)
+        raise ZeroDivisionError
+
+    world.store.read = mistaken
+    assert (await browser.fetch("/api/x")).status == 500
+    (logged,) = [record.exc_info for record in caplog.records if record.exc_info]
+    assert logged[0] is ZeroDivisionError
+    world.store.read = plain
+    assert world.store.lock_of(lookup)[1].owner is None
+    assert (await browser.fetch("/api/x")).status == 200
     assert world.provider.seen("/token") == 2
