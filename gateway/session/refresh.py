@@ -23,7 +23,7 @@ from gateway.session.manager import Sessions
 from gateway.session.model import Session, Tokens
 from gateway.session.provider import Provider, provider_of
 from gateway.session.timing import Timing
-from gateway.session.token_life import SAFETY, is_due, is_good
+from gateway.session.token_life import is_due, is_good
 
 _LONGEST_NOTE = 60.0  # seconds; what lies further ahead was noted before the clock was set back
 _MOST_NOTED = 10000  # sessions of which something is noted
@@ -106,8 +106,7 @@ class Refresher:
             raise _not_yet(wait)
         for _ in range(2):
             renewed = (await self._outcome(self._start(session, provider, caller))).tokens
-            now = self._clock.now()
-            if is_good(renewed, now) or now - renewed.received_at <= SAFETY:
+            if is_good(renewed, self._clock.now()):
                 return renewed
             # We joined a refresh whose tokens waited for the store for longer than they live.
         raise _not_yet(1.0)
@@ -129,7 +128,7 @@ class Refresher:
             current = await self._outcome(flight)
         if current.tokens.access_token == rejected:  # we joined a refresh for another reason
             raise _not_yet(1.0)
-        return current.tokens
+        return await self.tokens_for(current, caller)  # they may have run out by now, too
 
     async def is_healthy(self, session: Session) -> bool:
         """Whether tokens are renewed as they should be: an API call can be expected to work."""
