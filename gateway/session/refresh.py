@@ -40,10 +40,11 @@ class Purpose:
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """A refresh under way."""
+    """A refresh under way. From `late` on, by the event loop's clock, nobody waits for it."""
 
     task: asyncio.Task[Session]
     stalled: asyncio.Future[None]
+    late: float
 
 
 class Refresher:
@@ -169,10 +170,12 @@ class Refresher:
         purpose = _purpose(session)
         flight = self._flights.get(purpose)
         if flight is None:
-            stalled = asyncio.get_running_loop().create_future()
+            loop = asyncio.get_running_loop()
+            stalled = loop.create_future()
             breaker = self._breakers[session.facts.provider]
             task = Task(session, provider, breaker, caller, rejected, stalled)
-            flight = Flight(asyncio.create_task(self._granting.run(task)), stalled)
+            running = asyncio.create_task(self._granting.run(task))
+            flight = Flight(running, stalled, loop.time() + self._callers_wait)
             self._flights[purpose] = flight
             flight.task.add_done_callback(lambda done: self._landed(purpose, done))
         return flight
@@ -181,7 +184,7 @@ class Refresher:
         """Wait for the flight; whoever goes away meanwhile, the flight does not notice."""
         await asyncio.wait(
             (flight.task, flight.stalled),
-            timeout=self._callers_wait,
+            timeout=max(0.0, flight.late - asyncio.get_running_loop().time()),
             return_when=asyncio.FIRST_COMPLETED,
         )
         if not flight.task.done():
