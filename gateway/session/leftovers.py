@@ -1,4 +1,7 @@
-"""The refresh tokens of sessions that ended without their cookies (J14).
+"""What sessions that are over leave behind: their cookies, and some of them a refresh token (J14).
+
+An answer that drops a cookie names it, and not its value. So it must not go to a browser that may
+have got the cookie of its next login since it asked: that would be a logout by accident.
 
 Tokens open under the ring and the cookie together (ADR 0002), so whoever ends a session from
 elsewhere, as a provider does, cannot revoke what it was granted. Instead its sealed record is
@@ -26,7 +29,7 @@ def kept_for(facts: Facts, now: float) -> float:
 
 
 class Leftovers:
-    """Gives back what sessions leave behind."""
+    """Clears away what sessions leave behind."""
 
     def __init__(self, sessions: Sessions, give_back: GiveBack) -> None:
         self._sessions = sessions
@@ -44,3 +47,31 @@ class Leftovers:
             if record is not None:
                 session = codec.open_session(ring, handle, lookup, record)
                 await self._give_back(session.facts, session.tokens.refresh_token, NOBODY)
+
+    async def may_forget(self, cookie: str, browser: str | None) -> bool:
+        """Whether telling the browser to drop this dead cookie can do no harm.
+
+        `browser` is the tag of the login cookie that came with it, if one did. A request that left
+        with the old cookie may be answered when there is a new one: then this browser has another
+        session, or has had one since, or it has logged out, and that answer has dropped the cookie.
+
+        A cookie also stays when we cannot judge it: signed under a key, or for a record in a
+        format, that only other replicas know while a new release or key is rolled out.
+        """
+        handle = self._sessions.ring.read_handle(cookie)
+        if handle is None:
+            return False
+        lookup = self._sessions.ring.lookup(handle)
+        try:
+            if not await self._sessions.is_gone(lookup):
+                return False
+            if await self._sessions.is_superseded(lookup):
+                return False
+            return browser is None or not await self._has_gone_on(browser)
+        except Unavailable:
+            return False
+
+    async def _has_gone_on(self, browser: str) -> bool:
+        if await self._sessions.departures.has_left(browser):
+            return True
+        return bool(await self._sessions.indexes.of_browser(browser))

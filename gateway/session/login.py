@@ -247,7 +247,7 @@ class Login:
         if await self._sessions.tombstones.overtook(facts, identity.issued_at):
             await self._take_back(session, caller)
             raise LoginOvertaken(bound.attempt)
-        await self._sessions.end_others_in_browser(facts.browser, session, caller)
+        await self._sessions.end_others_in_browser(session, caller)
         self._audit.record(about(facts, AuditName.LOGIN_SUCCEEDED, caller=caller))
         return session
 

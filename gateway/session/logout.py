@@ -37,18 +37,20 @@ class Logout:
         self._revocations = revocations
         self._running: set[asyncio.Task[str]] = set()
 
-    async def user(self, session: Session, return_to: str, caller: Caller) -> str:
+    async def user(self, session: Session, browser: str, return_to: str, caller: Caller) -> str:
         """End this session, revoke its refresh token, and return where the browser should go.
 
-        That is the provider's end-session URL when it has one, else `return_to`.
+        That is the provider's end-session URL when it has one, else `return_to`. `browser` is the
+        tag of the login cookie, which the answer drops; empty without one.
         """
         # On a task of its own: a browser that leaves must not leave a living token behind.
-        task = asyncio.create_task(self._leave(session, return_to, caller))
+        task = asyncio.create_task(self._leave(session, browser, return_to, caller))
         self._running.add(task)
         task.add_done_callback(self._finished)
         return await asyncio.shield(task)
 
-    async def _leave(self, session: Session, return_to: str, caller: Caller) -> str:
+    async def _leave(self, session: Session, browser: str, return_to: str, caller: Caller) -> str:
+        await self._sessions.departures.put(browser, session.facts.browser)
         try:
             await self._sessions.end(
                 session.lookup, session.facts, by="user", caller=caller, keep=_KEPT_FOR

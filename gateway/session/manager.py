@@ -30,7 +30,8 @@ from gateway.ports import (
 from gateway.secret import SessionHandle
 from gateway.session import codec
 from gateway.session.cache import Listener, Origin, SessionCache
-from gateway.session.indexes import Indexes
+from gateway.session.departures import Departures
+from gateway.session.indexes import Indexes, Listed
 from gateway.session.model import Facts, Session, SessionId, SessionPolicy, Tokens
 from gateway.session.sealing import CannotOpen, KeyRing, b64
 from gateway.session.tombstones import Tombstones
@@ -38,6 +39,7 @@ from gateway.session.trail import about
 
 _SLIDE_AT_MOST_EVERY = 60.0  # seconds; a slide is a write, and one a minute is fine enough
 _PARALLEL_LOGINS = 5.0  # seconds between two logins of one browser that count as parallel
+_CLOCKS_DIFFER = 30.0  # seconds a parallel login may seem to come later, by another replica's clock
 _JUST_NOW = 30.0  # seconds after a login in which another one would not help
 _SUPERSEDED_FOR = 120.0  # seconds a request may be on its way while another tab logs in
 
@@ -60,6 +62,7 @@ class Sessions:
         self.clock = clock
         self.indexes = Indexes(store, ring, clock)
         self.tombstones = Tombstones(store, ring)
+        self.departures = Departures(store, ring, clock)
         self._entropy = entropy
         self._audit = audit
         self.slide_every = min(_SLIDE_AT_MOST_EVERY, policy.idle_timeout / 10)  # seconds
@@ -175,9 +178,14 @@ class Sessions:
         return slid
 
     async def _end_spared(self, used: Session) -> None:
-        """End what a parallel login left: the browser has shown which of the cookies it kept."""
+        """End what a parallel login left: the browser has shown which of the cookies it kept.
+
+        And nothing else: meanwhile it may have logged in anew, and that session is not spare.
+        """
         with contextlib.suppress(Unavailable):
-            await self.end_others_in_browser(used.facts.browser, used, NOBODY, spare_parallel=False)
+            for listed in await self._others_in_browser(used):
+                if self._are_parallel(used.facts, listed.facts):
+                    await self.supersede(listed.lookup, listed.facts, NOBODY)
 
     async def create(self, facts: Facts, tokens: Tokens) -> Session:
         """Store a new session under a new handle (D1); raises `SessionTooLarge`."""
@@ -242,25 +250,31 @@ class Sessions:
             self._audit.record(event)
         return ended
 
-    async def end_others_in_browser(
-        self, browser: str, keep: Session, caller: Caller, *, spare_parallel: bool = True
-    ) -> None:
+    async def end_others_in_browser(self, keep: Session, caller: Caller) -> None:
         """End every older session of this browser: at a login the old id is dead at once (D1).
 
         Two tabs that log in at the same moment spare each other: nobody knows which of the two
         answers the browser will take last, and a dead cookie would be a logout by accident.
         """
-        for listed in await self.indexes.of_browser(browser):
-            if listed.lookup == keep.lookup:
-                continue
-            same_user = (listed.facts.issuer, listed.facts.subject) == (
-                keep.facts.issuer,
-                keep.facts.subject,
-            )
-            age = keep.facts.created_at - listed.facts.created_at
-            is_parallel = spare_parallel and abs(age) <= _PARALLEL_LOGINS
-            if not (is_parallel and same_user):  # replicas' clocks may differ
+        for listed in await self._others_in_browser(keep):
+            if not self._are_parallel(keep.facts, listed.facts):
                 await self.supersede(listed.lookup, listed.facts, caller)
+
+    def _are_parallel(self, login: Facts, other: Facts) -> bool:
+        """Whether the two come from tabs in which one person logged in at once.
+
+        What seems younger than this login may come from a replica whose clock is ahead: if each of
+        the two took itself for the later one, they would end each other. The margin for that is
+        less than the time until a slide, so that no slide takes a login of its own moment for one.
+        """
+        if (login.issuer, login.subject) != (other.issuer, other.subject):
+            return False
+        clocks = max(_PARALLEL_LOGINS, min(_CLOCKS_DIFFER, self.slide_every / 2))
+        return -clocks <= login.created_at - other.created_at <= _PARALLEL_LOGINS
+
+    async def _others_in_browser(self, session: Session) -> list[Listed]:
+        found = await self.indexes.of_browser(session.facts.browser)
+        return [listed for listed in found if listed.lookup != session.lookup]
 
     async def has_just_logged_in(self, browser: str) -> bool:
         """Whether a login in this browser made a session that is still there, moments ago."""
@@ -280,24 +294,9 @@ class Sessions:
         await self.store.claim(_superseded(lookup), ttl=_SUPERSEDED_FOR)
         await self.end(lookup, facts, by="new_login", caller=caller)
 
-    async def may_forget(self, cookie: str) -> bool:
-        """Whether telling the browser to drop this dead cookie can do no harm.
-
-        A request that left with the old cookie while another tab logged in must not delete the new
-        one: the answer names a cookie, not its value. For a while after a new login it stays. So
-        does a cookie we cannot judge: signed under a key, or for a record in a format, that only
-        other replicas know while a new release or key is rolled out.
-        """
-        handle = self.ring.read_handle(cookie)
-        if handle is None:
-            return False
-        lookup = self.ring.lookup(handle)
-        try:
-            if await self.store.read(lookup) is not None:
-                return False
-            return await self.store.claim(_superseded(lookup), ttl=1.0)
-        except Unavailable:
-            return False
+    async def is_superseded(self, lookup: LookupId) -> bool:
+        """Whether a login in the same browser has lately ended this session."""
+        return await self.store.claimed(_superseded(lookup))
 
     def new_session_id(self) -> SessionId:
         """Return a fresh public name for a session."""

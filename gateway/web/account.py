@@ -42,7 +42,7 @@ class Account:
         cookie = asking.session_cookie()
         session = await self._sessions.open(cookie, extend=False)
         if session is None:
-            return self._json(_ANONYMOUS, *await self.forgetting(cookie))
+            return self._json(_ANONYMOUS, *await self.forgetting(asking.request, cookie))
         facts = session.facts
         healthy = await self._refresher.is_healthy(session)
         now = self._sessions.clock.now()
@@ -102,7 +102,8 @@ class Account:
         return_to = str(check_return_to(wanted, self._site.origin))
         session = await self._sessions.open(asking.session_cookie(), extend=False)
         if session is not None:
-            return_to = await self._logout.user(session, return_to, asking.caller)
+            browser = self._browser(asking.request) or ""
+            return_to = await self._logout.user(session, browser, return_to, asking.caller)
         policy = self._site.cookies
         gone: Fields = (
             cookies.expired_session_cookie(policy),
@@ -126,14 +127,15 @@ class Account:
         fields: Fields = ((b"content-type", pages.HTML), *self._page_fields())
         return Reply(200, fields, pages.hop(str(checked)))
 
-    async def forgetting(self, cookie: str | None) -> Fields:
+    async def forgetting(self, request: BrowserRequest, cookie: str | None) -> Fields:
         """Return the field that drops a dead cookie, if dropping it can do no harm.
 
         It is also what opens the tokens of a session that ended without it (see `leftovers`).
         """
-        if cookie:
-            await self._leftovers.revoke(cookie)
-        if cookie and await self._sessions.may_forget(cookie):
+        if not cookie:
+            return ()
+        await self._leftovers.revoke(cookie)
+        if await self._leftovers.may_forget(cookie, self._browser(request)):
             return (cookies.expired_session_cookie(self._site.cookies),)
         return ()
 
@@ -146,15 +148,19 @@ class Account:
         """
         if request.only(b"sec-fetch-site") in (b"cross-site", b"same-site"):
             return False
-        binding = self._sessions.ring.read_binding(
-            read_cookie(request, self._site.cookies.login_name)
-        )
-        if binding is None:
+        browser = self._browser(request)
+        if browser is None:
             return False
         try:
-            return await self._sessions.has_just_logged_in(self._sessions.ring.browser_tag(binding))
+            return await self._sessions.has_just_logged_in(browser)
         except Unavailable:
             return False
+
+    def _browser(self, request: BrowserRequest) -> str | None:
+        """Return the tag of the browser, by its login cookie."""
+        ring = self._sessions.ring
+        binding = ring.read_binding(read_cookie(request, self._site.cookies.login_name))
+        return None if binding is None else ring.browser_tag(binding)
 
     async def _current(self, asking: Asking) -> Session:
         cookie = asking.session_cookie()

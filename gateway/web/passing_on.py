@@ -27,11 +27,16 @@ _MOST_KNOWN = 8  # facts about the same octets, a few kilobytes each
 
 
 class SessionRefused(Refused):
-    """A refusal after the session was opened: the audit log can say whose request it was."""
+    """A refusal after the session was opened: the audit log can say whose request it was.
 
-    def __init__(self, refusal: Refused, facts: Facts) -> None:
+    `is_late` when the session ended while an API was asked: the browser sent its cookie any time
+    ago, and which one it has by now nobody knows.
+    """
+
+    def __init__(self, refusal: Refused, facts: Facts, *, is_late: bool = False) -> None:
         super().__init__(refusal.code, refusal.detail, note=refusal.note)
         self.facts = facts
+        self.is_late = is_late
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +148,9 @@ class PassingOn:
         """
         if session is None or rejected is None or not rejects_token(answer.status, answer.fields):
             return None
+        is_late = True
         try:
+            is_late = await self._sessions.is_gone(session.lookup)
             tokens = await self._refresher.another(session, rejected, caller)
             check_scopes(passage.prepared.fields.leads_to, tokens.scopes)
         except Unavailable:
@@ -152,7 +159,7 @@ class PassingOn:
             if refusal.code is Code.TOKEN_EXPIRED:
                 return None  # there is nothing to get another one with
             await _give_up(answer)
-            raise SessionRefused(refusal, session.facts) from None
+            raise SessionRefused(refusal, session.facts, is_late=is_late) from None
         except BaseException:  # the browser has left, and nobody will read it
             await _give_up(answer)
             raise

@@ -244,9 +244,10 @@ class Pipeline:
         if isinstance(failure, LoginAgain):
             login_url = failure.login_url
         more: Fields = failure.fields if isinstance(failure, Refused) else ()
-        if failure.code is Code.SESSION_ENDED:
+        is_late = isinstance(failure, SessionRefused) and failure.is_late
+        if failure.code is Code.SESSION_ENDED and not is_late:
             cookie = read_cookie(request, self._site.cookies.session_name)
-            more = (*more, *await self._account.forgetting(cookie))
+            more = (*more, *await self._account.forgetting(request, cookie))
         at_once = login_url and failure.code in _LOGIN_AT_ONCE and self._is_page_load(request)
         if at_once and not await self._account.would_loop(request):
             location = (b"location", self._login_and_back(request).encode())
