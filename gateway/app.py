@@ -13,6 +13,7 @@ from gateway.adapters.log_writer import LogWriter
 from gateway.adapters.metrics import Sources
 from gateway.adapters.provider_http import ProviderHttp
 from gateway.adapters.redis_client import StoreSettings
+from gateway.adapters.redis_eviction import advise
 from gateway.adapters.redis_lock import RedisLock
 from gateway.adapters.redis_revocations import RedisRevocations
 from gateway.adapters.redis_store import RedisStore
@@ -23,6 +24,8 @@ from gateway.errors import Unavailable
 from gateway.settings import Settings
 
 _log = logging.getLogger("gateway")
+
+_THE_FIRST = 0  # of the workers; one line is enough
 
 
 @asynccontextmanager
@@ -75,6 +78,8 @@ async def opened(
         gateway = compose(settings, parts, sources, announce=announce)
         stack.push_async_callback(gateway.aclose)
         gateway.revocations.start()
+        if worker in (None, _THE_FIRST):
+            await advise(store.client)
         yield gateway
 
 

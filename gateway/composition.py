@@ -147,9 +147,14 @@ def compose(
         Offering(providers, parts.clock, audit), parts.revocations, ring, parts.clock, parts.entropy
     )
     logout = Logout(providers, sessions, revocations)
-    timing = replace(timing or Timing(), provider_takes=settings.back_channel.total_timeout)
     refresher = Refresher(
-        providers, sessions, parts.grants, revocations.give_back, audit, parts.entropy, timing
+        providers,
+        sessions,
+        parts.grants,
+        revocations.give_back,
+        audit,
+        parts.entropy,
+        _timing(settings, timing or Timing()),
     )
     metrics.tell_of_refreshes(refresher.circuits, refresher.unwritten)
     metrics.tell_of_revocations(revocations.counts)
@@ -216,6 +221,13 @@ def compose(
 def access_of(settings: Settings) -> Access:
     """Return who may administrate."""
     return Access(settings.admin.token, settings.admin.is_loopback)
+
+
+def _timing(settings: Settings, timing: Timing) -> Timing:
+    """Have nobody wait for a provider whose answer the back channel waits for no more."""
+    limits = settings.back_channel
+    takes = max(limits.total_timeout, min(timing.provider_takes, limits.refresh_timeout))
+    return replace(timing, provider_takes=takes)
 
 
 def _site(settings: Settings) -> Site:

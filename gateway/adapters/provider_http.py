@@ -11,8 +11,13 @@ use, and a rotated refresh token too.
 import asyncio
 import ipaddress
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from weakref import WeakValueDictionary
 
 import httpx2
 
@@ -21,7 +26,7 @@ from gateway.errors import Code, Effect, Unavailable
 from gateway.oidc.back_channel import BackChannelAnswer, BackChannelRequest
 
 _LONGEST_RETRY_AFTER = 3600  # seconds; no provider decides that nobody may log in for a day
-_NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+_NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout)
 _KEEP_IDLE = 3.0  # seconds; servers close idle connections after 5 or more, and must not win a race
 
 
@@ -37,11 +42,11 @@ class BackChannelSettings:
     refresh_timeout: float = 30.0  # instead, for what cannot be asked for twice
     connect_timeout: float = 2.0
     max_body: int = 1024 * 1024
-    max_connections: int = 20
+    max_connections: int = 20  # to one server
 
 
 class ProviderHttp:
-    """One pool of connections to all providers, shared by the whole process."""
+    """Connections to all providers, for the whole process; each server has its own share."""
 
     def __init__(self, settings: BackChannelSettings) -> None:
         """Open nothing yet. Raises `Misconfigured` when `ca_file` cannot be read."""
@@ -54,11 +59,14 @@ class ProviderHttp:
             headers={"accept-encoding": "identity", "user-agent": "bff-session-gateway"},
             timeout=httpx2.Timeout(settings.total_timeout, connect=settings.connect_timeout),
             limits=httpx2.Limits(
-                max_connections=settings.max_connections,
+                max_connections=None,
                 max_keepalive_connections=settings.max_connections,
                 keepalive_expiry=_KEEP_IDLE,
             ),
         )
+        # One that hangs holds its own connections for half a minute, and nobody else's. What is
+        # in here is in use.
+        self._shares: WeakValueDictionary[bytes, asyncio.Semaphore] = WeakValueDictionary()
 
     async def send(self, request: BackChannelRequest) -> BackChannelAnswer:
         """See the port."""
@@ -68,8 +76,10 @@ class ProviderHttp:
         if request.is_for_once:
             seconds = max(seconds, settings.refresh_timeout)
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds), self._share(url):
                 return await self._exchange(url, request, seconds)
+        except Unavailable:
+            raise
         except Exception as fault:  # an answer in pieces may surface as any exception
             kind = fault.reason if isinstance(fault, _Unacceptable) else type(fault).__name__
             effect = Effect.NOTHING if isinstance(fault, _NOT_SENT) else Effect.LOST
@@ -78,6 +88,24 @@ class ProviderHttp:
     async def aclose(self) -> None:
         """Close every connection."""
         await self._client.aclose()
+
+    @asynccontextmanager
+    async def _share(self, url: httpx2.URL) -> AsyncIterator[None]:
+        """Hold one of the connections that one server may have.
+
+        Waiting ends well before the deadline: nothing has been sent, and that has to be known.
+        """
+        fresh = asyncio.Semaphore(self._settings.max_connections)
+        share = self._shares.setdefault(url.netloc, fresh)
+        try:
+            async with asyncio.timeout(self._settings.total_timeout / 2):
+                await share.acquire()
+        except TimeoutError as fault:
+            raise _unavailable(f"{url.host}: all connections to it are in use") from fault
+        try:
+            yield
+        finally:
+            share.release()
 
     async def _exchange(
         self, url: httpx2.URL, request: BackChannelRequest, seconds: float
@@ -149,12 +177,32 @@ def _content_type(headers: httpx2.Headers) -> str:
 
 
 def _retry_after(headers: httpx2.Headers) -> int | None:
-    """Return Retry-After in whole seconds (RFC 9110 section 10.2.3); dates are not worth it."""
-    found = headers.get_list("retry-after")
-    text = found[0].strip() if len(found) == 1 else ""
-    if not re.fullmatch("[0-9]{1,9}", text):
+    """Return Retry-After in whole seconds (RFC 9110 section 10.2.3).
+
+    A date counts from the answer's own Date, so that no clock of ours is compared with theirs.
+    """
+    text = _only(headers, "retry-after")
+    if re.fullmatch("[0-9]{1,9}", text):
+        return min(int(text), _LONGEST_RETRY_AFTER)
+    then, now = _date(text), _date(_only(headers, "date"))
+    if then is None or now is None:
         return None
-    return min(int(text), _LONGEST_RETRY_AFTER)
+    return min(max(0, int((then - now).total_seconds())), _LONGEST_RETRY_AFTER)
+
+
+def _only(headers: httpx2.Headers, name: str) -> str:
+    found = headers.get_list(name)
+    return found[0].strip() if len(found) == 1 else ""
+
+
+def _date(text: str) -> datetime | None:
+    """Return the time of an HTTP date (RFC 9110 section 5.6.7): always GMT, unlike a mail's."""
+    if not text.endswith(" GMT"):
+        return None
+    try:
+        return parsedate_to_datetime(text).replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _unavailable(note: str, effect: Effect = Effect.NOTHING) -> Unavailable:

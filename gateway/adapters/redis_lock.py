@@ -1,7 +1,7 @@
 """The `GrantLock` port on Redis or Valkey: one hash per session, each step one Lua script.
 
     owner   who holds the lock; absent when nobody does
-    until   when the lease is over, by the server's clock (epoch ms)
+    until   when the lease is over, by the server's clock (epoch ms); absent when it is
     doubt   `Doubt`, as a number, of the grants before
     after   nobody gets the lock before this (epoch ms)
     former  whose lease was over when `owner` took the lock over; it may take it back until then
@@ -20,11 +20,13 @@ from gateway.ports import Doubt, Held, LookupId, Mine, NotYet, Turn
 
 _YOURS, _HELD, _NOT_YET = 1, 2, 3
 
-# Another type than a hash was put there by a stranger.
+# Another type than a hash was put there by a stranger. Nothing else is deleted here: a server that
+# is full judges a step by its first write (`OOM`), and lets it pass when that is a deletion.
 _READ = (
     NOW
     + """
-if redis.call('TYPE', KEYS[1])['ok'] ~= 'hash' then redis.call('DEL', KEYS[1]) end
+local kind = redis.call('TYPE', KEYS[1])['ok']
+if kind ~= 'hash' and kind ~= 'none' then redis.call('DEL', KEYS[1]) end
 local found = redis.call('HMGET', KEYS[1], 'owner', 'until', 'doubt', 'after', 'former')
 local owner = found[1]
 local lease = (tonumber(found[2]) or 0) - now
@@ -36,6 +38,8 @@ if pause > 120000 then pause = 0 end
 """
 )
 
+# A full server refuses this step, by its first write: it would not take the new tokens either, and
+# only this process would have them. The steps below it carries out, for they begin with a deletion.
 _BEGIN = script(
     _READ
     + """
@@ -47,9 +51,9 @@ if owner and owner ~= ARGV[1] then
     taken = 1
     if doubt == 0 then doubt = 1 end
 end
-redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'until', string.format('%.0f', now + ARGV[2]),
     'doubt', doubt)
+redis.call('HDEL', KEYS[1], 'after', 'former')
 if taken == 1 then redis.call('HSET', KEYS[1], 'former', former) end
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return {1, taken, doubt}
@@ -85,7 +89,7 @@ _ABANDON = script(
     _READ
     + """
 if owner ~= ARGV[1] then return {2, 0, 0} end
-redis.call('HSET', KEYS[1], 'until', '0')
+redis.call('HDEL', KEYS[1], 'until')
 return {1, 0, 0}
 """
 )

@@ -269,7 +269,7 @@ class BackChannelSection(Section):
     refresh_timeout: Annotated[float, Duration("100ms", "120s")] = Field(
         default=30.0,
         description="How long the answer to a refresh is waited for instead, if that is longer: a "
-        "refresh token that rotates cannot be spent twice. Callers are told 503 before.",
+        "refresh token that rotates cannot be spent twice. Callers are told 503 after 20 seconds.",
     )
     connect_timeout: Annotated[float, Duration("100ms", "30s")] = Field(
         default=2.0, description="How long opening a connection may take."
@@ -278,7 +278,9 @@ class BackChannelSection(Section):
         default=1048576, description="The largest answer that is read."
     )
     max_connections: Annotated[int, Field(ge=1, le=1000)] = Field(
-        default=20, description="Connections per worker."
+        default=20,
+        description="Connections of one worker to one server; a request waits half of "
+        "`total_timeout` for one.",
     )
 
 

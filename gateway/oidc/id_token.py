@@ -93,15 +93,17 @@ def check_refreshed_id_token(  # noqa: PLR0913  everything a session keeps to co
     `ID_TOKEN_SUBJECT` mean that the token is about another person.
     """
     claims = signed.claims
-    _check_type(signed)
+    # Who it is about comes first: a token mixed up with another person's has their nonce, their
+    # times, and perhaps their client's audience as well, and those are faults one can live with.
     _check_issuer(claims, issuer)
+    if _subject(claims) != subject:
+        raise Refused(Code.ID_TOKEN_SUBJECT, note="the refreshed ID token is another person's")
+    _check_type(signed)
     _check_audience(claims, client)
     _check_algorithm(signed, client)
     _check_times(claims, client, now)
     if "nonce" in claims:  # it need not be there, but it must not be another login's
         _check_nonce(claims, nonce)
-    if _subject(claims) != subject:
-        raise Refused(Code.ID_TOKEN_SUBJECT, note="the refreshed ID token is another person's")
     _check_at_hash(signed, access_token)
     renewed = _auth_time(claims, now, client.leeway)
     if renewed is not None and auth_time is not None and abs(renewed - auth_time) > _CLOCK_ROUNDING:

@@ -13,7 +13,7 @@ from gateway.oidc.claims import MAX_SUBJECT
 from gateway.oidc.client import Client
 from gateway.oidc.compact_jws import read_compact
 from gateway.oidc.id_token import MAX_SID
-from gateway.oidc.json_object import number
+from gateway.oidc.json_object import NotAnObject, number, read_json_object
 from gateway.oidc.keys import SignedToken
 from gateway.oidc.parameters import UnreadableParameter, read_parameters
 from gateway.secret import LogoutToken
@@ -61,18 +61,25 @@ def read_form(octets: bytes) -> LogoutToken:
     return LogoutToken(found[_PARAMETER])
 
 
-def check_head(token: LogoutToken, client: Client) -> None:
+def check_unverified(token: LogoutToken, client: Client, *, now: float) -> None:
     """Refuse what no signature could save, before one is checked: that is the dear part (J17).
 
-    Raises `Refused(LOGOUT_TOKEN_MALFORMED | LOGOUT_TOKEN_SIGNATURE)`.
+    By the same rules as afterwards. Whoever can have tokens signed that are no logout tokens for
+    us (their own ID tokens, say, or those of another client) has none checked by it.
+
+    Raises `Refused(LOGOUT_TOKEN_CLAIMS | LOGOUT_TOKEN_MALFORMED | LOGOUT_TOKEN_SIGNATURE)`.
     """
     try:
         jws = read_compact(token.reveal())
+        claims = read_json_object(jws.payload)
     except Refused as refusal:
         raise Refused(Code.LOGOUT_TOKEN_MALFORMED, note=refusal.note) from None
-    _check_type(jws.type, client)
-    if jws.algorithm not in {algorithm.value for algorithm in client.id_token_algorithms}:
-        raise Refused(Code.LOGOUT_TOKEN_SIGNATURE, note="alg is not one that is configured")
+    except NotAnObject:
+        raise Refused(
+            Code.LOGOUT_TOKEN_MALFORMED, note="the payload is not a JSON object"
+        ) from None
+    _check_head(jws.type, jws.algorithm, client)
+    _order(claims, client, now)
 
 
 def check_logout_token(signed: SignedToken, client: Client, *, now: float) -> LogoutOrder:
@@ -80,10 +87,11 @@ def check_logout_token(signed: SignedToken, client: Client, *, now: float) -> Lo
 
     Raises `Refused(LOGOUT_TOKEN_CLAIMS | LOGOUT_TOKEN_MALFORMED | LOGOUT_TOKEN_SIGNATURE)`.
     """
-    claims = signed.claims
-    _check_type(signed.type, client)
-    if signed.algorithm not in client.id_token_algorithms:
-        raise Refused(Code.LOGOUT_TOKEN_SIGNATURE, note="alg is not one that is configured")
+    _check_head(signed.type, signed.algorithm.value, client)
+    return _order(signed.claims, client, now)
+
+
+def _order(claims: Mapping[str, object], client: Client, now: float) -> LogoutOrder:
     if claims.get("iss") != client.issuer:
         raise _wrong("iss is not exactly the configured issuer")
     if fault := audience_fault(claims, client):
@@ -97,6 +105,12 @@ def check_logout_token(signed: SignedToken, client: Client, *, now: float) -> Lo
     if subject is None and sid is None:
         raise _wrong("neither sub nor sid")
     return LogoutOrder(client.issuer, subject, sid, jti, issued_at, expires_at)
+
+
+def _check_head(typ: str | None, algorithm: str, client: Client) -> None:
+    _check_type(typ, client)
+    if algorithm not in {allowed.value for allowed in client.id_token_algorithms}:
+        raise Refused(Code.LOGOUT_TOKEN_SIGNATURE, note="alg is not one that is configured")
 
 
 def _check_type(typ: str | None, client: Client) -> None:

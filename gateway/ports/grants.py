@@ -59,7 +59,9 @@ class GrantLock(Protocol):
     async def begin(self, lookup: LookupId, owner: str, *, lease: float, keep: float) -> Turn:
         """Take the lock if it is free. `keep` is how long a doubt is remembered at most.
 
-        A lock whose lease is over although its owner never finished is taken over, in doubt.
+        A lock whose lease is over although its owner never finished is taken over, in doubt. Who
+        has it already gets it again, and is then not said to have taken it over: by beginning
+        again, they say that they have waited for a sign of life in vain.
         """
         ...
 
@@ -67,7 +69,7 @@ class GrantLock(Protocol):
         """Have the lease begin anew; False when the lock is somebody else's for good.
 
         It is taken back when it was lost and is free, and when somebody has taken it over and has
-        not renewed it yet: by that, they say that they have waited for a sign of life in vain.
+        neither begun again nor renewed it yet.
         """
         ...
 

@@ -62,7 +62,8 @@ class Breaker:
         """It has not; `wish` is how long it asks to be left alone (seconds, 0 for no wish)."""
         self._probe_since = None
         self._failures += 1
-        self._sessions.add(lookup)
+        if self._open_since is None:  # from then on it is known, however long it takes
+            self._sessions.add(lookup)
         several = len(self._sessions) >= _SESSIONS
         enough = self._failures >= _FAILURES or wish > 0
         if not ((several and enough) or self._open_since is not None):

@@ -26,7 +26,8 @@ class Hold:
     """The lock, held: what was known of the refresh token before, and what it is given back with.
 
     `pause` is for how many seconds nobody is to get it then. It is ours for certain until
-    `until`, by the event loop's clock.
+    `until`, by the event loop's clock: a lease that is renewed later may have been somebody else's
+    meanwhile, who has come to an end and deleted the lock.
     """
 
     __slots__ = ("before", "doubt", "pause", "until")
@@ -72,7 +73,7 @@ class GrantTurns:
             yield None
             return
         done = asyncio.Event()
-        renewing = asyncio.create_task(self._renew(session, owner, hold, done))
+        renewing = asyncio.create_task(self._renew(session, owner, done))
         try:
             yield hold
         finally:
@@ -98,15 +99,13 @@ class GrantTurns:
                 if await self._settled(session.lookup, owner, turn, is_settled):
                     return None
                 match turn:
-                    case Mine(doubt):
-                        if not turn.taken_over:
-                            return Hold(doubt, asked + self._timing.lease)
+                    case Mine(doubt, taken_over=False):
+                        return Hold(doubt, asked + self._timing.lease)
+                    case Mine():
+                        # We begin again afterwards, and read again: then it is ours for good, or
+                        # the owner before us lives, and has it back or is done.
                         if await self._outlives(session.lookup, owner, turn, changed, is_settled):
                             return None
-                        asked = clock()
-                        if await self._confirmed(session, owner, turn):
-                            return Hold(doubt, asked + self._timing.lease)
-                        # Else the owner before us lives, and has it back: we wait as everybody.
                     case NotYet(seconds):
                         raise _unavailable("a grant has just failed", seconds)
                     case Held(seconds):
@@ -124,7 +123,7 @@ class GrantTurns:
     ) -> bool:
         """Whether the owner before us lives after all, and gets done in the time it is given.
 
-        If it does not get done in it, its next renewal takes the lock back (`_confirmed`).
+        If it does not get done in it, its next renewal takes the lock back.
 
         When the store was away, it could neither renew its lease nor write what it was granted.
         Whoever took it for dead would spend the refresh token once more, and so end the session.
@@ -138,17 +137,6 @@ class GrantTurns:
                 return True
         return False
 
-    async def _confirmed(self, session: Session, owner: str, turn: Mine) -> bool:
-        """Whether a lock that was taken over is still ours, and from now on for good."""
-        timing = self._timing
-        try:
-            return await self._lock.renew(
-                session.lookup, owner, lease=timing.lease, keep=self._keep(session)
-            )
-        except Unavailable:
-            await self._return(session.lookup, owner, turn)
-            raise
-
     async def _settled(
         self,
         lookup: LookupId,
@@ -159,17 +147,16 @@ class GrantTurns:
         """Whether there is nothing left to do; a lock that is not needed then is given back."""
         try:
             settled = await is_settled()
-        except Refused:
-            settled = True
+        except Refused:  # the session is over
+            if isinstance(turn, Mine):
+                await self._finish(lookup, owner, Doubt.NONE, 0.0)
             raise
-        except Unavailable:
-            settled = False
+        except Exception:  # the store is away, or we have made a mistake: nothing was spent
             if isinstance(turn, Mine):
                 await self._return(lookup, owner, turn)
             raise
-        finally:
-            if settled and isinstance(turn, Mine):  # a doubt was about tokens that are gone
-                await self._finish(lookup, owner, Doubt.NONE, 0.0)
+        if settled and isinstance(turn, Mine):  # a doubt was about tokens that are gone
+            await self._finish(lookup, owner, Doubt.NONE, 0.0)
         return settled
 
     async def _return(self, lookup: LookupId, owner: str, turn: Mine) -> None:
@@ -198,11 +185,9 @@ class GrantTurns:
             seconds = min(seconds, _UNTOLD)
         await _comes(changed, seconds + _JUST_OVER)
 
-    async def _renew(self, session: Session, owner: str, hold: Hold, done: asyncio.Event) -> None:
+    async def _renew(self, session: Session, owner: str, done: asyncio.Event) -> None:
         lease, keep = self._timing.lease, self._keep(session)
-        clock = asyncio.get_running_loop().time
         while not await _comes(done, self._timing.renew_every):
-            asked = clock()
             try:
                 ours = await self._lock.renew(session.lookup, owner, lease=lease, keep=keep)
             except Unavailable:
@@ -210,7 +195,6 @@ class GrantTurns:
             if not ours:
                 _log.warning("somebody else took the lock on a grant that is still under way")
                 return
-            hold.until = asked + lease
 
     async def _finish(self, lookup: LookupId, owner: str, doubt: Doubt, pause: float) -> None:
         with contextlib.suppress(Unavailable):  # then the lease ends by itself

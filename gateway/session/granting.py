@@ -1,9 +1,9 @@
 """One refresh, from the lock to the store.
 
 The order is what makes it safe (H9, RFC 9700 section 4.14.2): the lock, which is also the note
-that a refresh token is about to be spent; the record as it is then; the grant; the write; and only
-then does anybody get to see the new tokens. Whatever is raised, the lock is given back with what
-is known of the refresh token.
+that a refresh token is about to be spent; the record as it is then; the grant, at once; the write;
+and only then does anybody get to see the new tokens. Whatever is raised, the lock is given back
+with what is known of the refresh token.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from gateway.errors import Code, Effect, GatewayError, Refused, Unavailable, in_whole_seconds
 from gateway.oidc import id_token
+from gateway.oidc.metadata import Metadata
 from gateway.oidc.token_endpoint import Grant, GrantRefused
 from gateway.ports import AuditLog, AuditName, Caller, Doubt, Entropy, LookupId, Outcome
 from gateway.secret import AccessToken, RefreshToken
@@ -77,6 +78,7 @@ class Granting:
         Raises `Refused(SESSION_ENDED)`, and `Unavailable`.
         """
         current = task.session
+        published = await _published(task.provider)
 
         async def is_settled() -> bool:
             nonlocal current
@@ -87,7 +89,7 @@ class Granting:
         async with self._turns.turn(task.session, owner, is_settled) as hold:
             if hold is None:
                 return current
-            return await self._grant(current, hold, task)
+            return await self._grant(current, published, hold, task)
 
     def is_failing(self, lookup: LookupId) -> bool:
         """Whether the latest refresh of this session here came to nothing."""
@@ -106,16 +108,20 @@ class Granting:
             raise Refused(Code.SESSION_ENDED)
         return session
 
-    async def _grant(self, session: Session, hold: Hold, task: Task) -> Session:
+    async def _grant(
+        self, session: Session, published: Metadata | Unavailable, hold: Hold, task: Task
+    ) -> Session:
         spent = session.tokens.refresh_token
         if spent is None:
             raise Refused(Code.TOKEN_EXPIRED)
         if hold.is_over():  # and somebody else may be spending the token now
             raise _unavailable("the lock was lost before the grant was begun", 1.0)
         self._require_that_it_is_worth_it(session, hold, task)
+        if isinstance(published, Unavailable):
+            raise self._weather(session, published, hold, task) from published
         hold.doubt = max(hold.before, Doubt.LOST)  # until we know better
         try:
-            grant = await task.provider.refresh(spent, session.tokens.scopes)
+            grant = await task.provider.refresh(published, spent, session.tokens.scopes)
         except GrantRefused as refusal:
             task.breaker.answered()
             return await self._after_refusal(session, refusal, hold, task)
@@ -259,6 +265,18 @@ class Granting:
     ) -> None:
         name = AuditName.TOKEN_REFRESH_FAILED
         self._audit.record(about(session.facts, name, outcome, caller, code=code, note=note))
+
+
+async def _published(provider: Provider) -> Metadata | Unavailable:
+    """Return the provider's endpoints, or why they cannot be had, which has spent nothing.
+
+    They are fetched before the lock is taken: that may take longer than a lease lasts, and between
+    the last look at the lock and the grant nothing may be waited for.
+    """
+    try:
+        return await provider.metadata()
+    except GatewayError as failure:
+        return Unavailable(failure.code, note=failure.note, effect=Effect.NOTHING)
 
 
 def _doubt(before: Doubt, effect: Effect) -> Doubt:

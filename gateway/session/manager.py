@@ -117,6 +117,12 @@ class Sessions:
         lookup = self.ring.lookup(handle)
         return self._opened(handle, lookup, await self.store.read(lookup))
 
+    def opened(
+        self, handle: SessionHandle, lookup: LookupId, record: StoredRecord
+    ) -> Session | None:
+        """Return what a record that was just read under this id opens to, if it is not over."""
+        return self._opened(handle, lookup, record)
+
     async def is_gone(self, lookup: LookupId) -> bool:
         """Whether there is no record: one that does not open may be another release's session."""
         return await self.store.read(lookup) is None

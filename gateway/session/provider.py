@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Generic, TypeVar
 
-from gateway.errors import Code, Effect, Refused, Unavailable
+from gateway.errors import Code, Refused, Unavailable
 from gateway.oidc import claims, metadata, revocation, token_endpoint
 from gateway.oidc.back_channel import BackChannelRequest
 from gateway.oidc.callback import AuthorizationCode
@@ -161,17 +161,15 @@ class Provider:
         )
         return await self._grant(request, frozenset(self.client.scopes))
 
-    async def refresh(self, token: RefreshToken, scopes: frozenset[str]) -> Grant:
+    async def refresh(
+        self, published: Metadata, token: RefreshToken, scopes: frozenset[str]
+    ) -> Grant:
         """Spend the refresh token; `scopes` is what it was granted for (RFC 6749 section 6).
 
+        The metadata is the caller's to have, since the token is to be spent now or not at all.
         Raises `GrantRefused`, and `Refused` or `Unavailable` when the provider does not answer as
         it should; the latter says by its `effect` whether the token may be spent.
         """
-        try:
-            published = await self.metadata()
-        except (Refused, Unavailable) as failure:  # the token endpoint has not been asked
-            note = failure.note
-            raise Unavailable(failure.code, note=note, effect=Effect.NOTHING) from failure
         request = token_endpoint.refresh_grant(
             self.client, published, token, None, self._assertion()
         )

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from gateway.errors import Code, Refused, Unavailable
 from gateway.oidc.client import Kind
 from gateway.oidc.keys import SignedToken
-from gateway.oidc.logout_token import LogoutOrder, check_head, check_logout_token
+from gateway.oidc.logout_token import LogoutOrder, check_logout_token, check_unverified
 from gateway.ports import Caller
 from gateway.secret import LogoutToken
 from gateway.session.indexes import Listed
@@ -43,6 +43,10 @@ class ProviderLogout:
             raise Refused(Code.LOGIN_PROVIDER_UNKNOWN)
         return provider
 
+    def check_unverified(self, provider: Provider, token: LogoutToken) -> None:
+        """Refuse at no cost what `back_channel` would refuse at the cost of a signature check."""
+        check_unverified(token, provider.client, now=self._sessions.clock.now())
+
     async def back_channel(self, provider: Provider, token: LogoutToken, caller: Caller) -> int:
         """Carry out a logout token (Back-Channel Logout section 2.6, 2.7); returns how many ended.
 
@@ -50,7 +54,6 @@ class ProviderLogout:
         `LOGOUT_TOKEN_…` code, or `Unavailable`, after which the same token may come again.
         """
         client = provider.client
-        check_head(token, client)
         order = check_logout_token(
             await self._signed(provider, token), client, now=self._sessions.clock.now()
         )

@@ -23,7 +23,7 @@ from gateway.session.manager import Sessions
 from gateway.session.model import Session, Tokens
 from gateway.session.provider import Provider, provider_of
 from gateway.session.timing import Timing
-from gateway.session.token_life import SAFETY, is_due, is_good
+from gateway.session.token_life import is_due, is_good
 
 _LONGEST_NOTE = 60.0  # seconds; what lies further ahead was noted before the clock was set back
 _MOST_NOTED = 10000  # sessions of which something is noted
@@ -40,10 +40,11 @@ class Purpose:
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """A refresh under way."""
+    """A refresh under way. From `late` on, by the event loop's clock, nobody waits for it."""
 
     task: asyncio.Task[Session]
     stalled: asyncio.Future[None]
+    late: float
 
 
 class Refresher:
@@ -106,8 +107,7 @@ class Refresher:
             raise _not_yet(wait)
         for _ in range(2):
             renewed = (await self._outcome(self._start(session, provider, caller))).tokens
-            now = self._clock.now()
-            if is_good(renewed, now) or now - renewed.received_at <= SAFETY:
+            if is_good(renewed, self._clock.now()):
                 return renewed
             # We joined a refresh whose tokens waited for the store for longer than they live.
         raise _not_yet(1.0)
@@ -129,7 +129,7 @@ class Refresher:
             current = await self._outcome(flight)
         if current.tokens.access_token == rejected:  # we joined a refresh for another reason
             raise _not_yet(1.0)
-        return current.tokens
+        return await self.tokens_for(current, caller)  # they may have run out by now, too
 
     async def is_healthy(self, session: Session) -> bool:
         """Whether tokens are renewed as they should be: an API call can be expected to work."""
@@ -170,10 +170,12 @@ class Refresher:
         purpose = _purpose(session)
         flight = self._flights.get(purpose)
         if flight is None:
-            stalled = asyncio.get_running_loop().create_future()
+            loop = asyncio.get_running_loop()
+            stalled = loop.create_future()
             breaker = self._breakers[session.facts.provider]
             task = Task(session, provider, breaker, caller, rejected, stalled)
-            flight = Flight(asyncio.create_task(self._granting.run(task)), stalled)
+            running = asyncio.create_task(self._granting.run(task))
+            flight = Flight(running, stalled, loop.time() + self._callers_wait)
             self._flights[purpose] = flight
             flight.task.add_done_callback(lambda done: self._landed(purpose, done))
         return flight
@@ -182,7 +184,7 @@ class Refresher:
         """Wait for the flight; whoever goes away meanwhile, the flight does not notice."""
         await asyncio.wait(
             (flight.task, flight.stalled),
-            timeout=self._callers_wait,
+            timeout=max(0.0, flight.late - asyncio.get_running_loop().time()),
             return_when=asyncio.FIRST_COMPLETED,
         )
         if not flight.task.done():

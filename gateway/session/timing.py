@@ -15,8 +15,8 @@ class Timing:
     alone for `first_pause`, then for longer and longer, at most `longest_pause`. `patience` is how
     long callers wait for a store that refuses new tokens; the process goes on trying, `last_tries`
     more when it is told to end. A forced refresh happens once in `force_every` for a session.
-    `provider_takes` is how long a provider may take as a rule; callers wait no longer for one that
-    takes longer, while the refresh goes on.
+    `provider_takes` is how long a provider may take for a refresh as a rule, a dead holder's lease
+    not counted; callers wait no longer for one that takes longer, while the refresh goes on.
     """
 
     lease: float = 3.5
@@ -30,4 +30,4 @@ class Timing:
     retry_write_longest: float = 0.5
     last_tries: float = 10.0
     force_every: float = 30.0
-    provider_takes: float = 5.0
+    provider_takes: float = 15.0

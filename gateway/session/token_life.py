@@ -7,7 +7,11 @@ from gateway.ports import LookupId
 from gateway.session.model import Tokens
 
 SAFETY = 5.0
-"""Seconds of life a token must have left to be sent to an upstream, unless it came just now."""
+"""Seconds of life a token must have left to be sent to an upstream.
+
+Half of its life, where that is less: a token that is born with seconds to live would never be sent,
+and each would have the next one fetched, without end (H6).
+"""
 
 LIFETIME_SHARE = 0.1
 """A token that lives long is refreshed when this part of its life is left, if that is more."""
@@ -17,7 +21,7 @@ _SPREAD = 0.2  # the part of the margin over which the sessions of one moment ar
 
 def good_until(tokens: Tokens) -> float:
     """Return until when the access token may be sent to an upstream, in epoch seconds."""
-    return tokens.expires_at - SAFETY
+    return tokens.expires_at - min(SAFETY, _lifetime(tokens) / 2)
 
 
 def is_good(tokens: Tokens, now: float) -> bool:
@@ -28,12 +32,14 @@ def is_good(tokens: Tokens, now: float) -> bool:
 def is_due(tokens: Tokens, lookup: LookupId, now: float, margin: float) -> bool:
     """Whether it is time to refresh, a margin (seconds) ahead or a tenth of a long life (H11).
 
+    Always before it is good no more, so that what is not due may be sent.
+
     Sessions that began together, after an outage or at nine in the morning, are spread: each by
     its own lookup id, so that every process sees the same moment. A token that lives shorter than
     the margin would be due on arrival, on every call.
     """
     lifetime, left = _lifetime(tokens), tokens.expires_at - now
-    ahead = max(margin, lifetime * LIFETIME_SHARE)
+    ahead = max(margin, SAFETY, lifetime * LIFETIME_SHARE)
     if left > ahead * (1 + _SPREAD):
         return False  # as for nearly every call
     return left <= min(ahead * (1 + _SPREAD * _share(lookup)), lifetime / 2)

@@ -11,7 +11,8 @@ from gateway.edge.event_stream import EventBorders, last_event
 from gateway.edge.headers import content_length
 from gateway.edge.messages import Fields, Stream
 from gateway.errors import Code, GatewayError
-from gateway.session.live import LiveChannels, LiveSession
+from gateway.session.live import LiveChannels
+from gateway.session.live_session import LiveSession
 from gateway.session.model import Session
 from gateway.web.open_channels import ChannelKind, OpenChannels
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from itertools import chain, cycle
 from typing import Protocol
 
-from gateway.session.live import Channel
+from gateway.session.live_session import Channel
 
 VISIT_EVERY = 5  # seconds between two visits to the same channel
 PACE = 100

@@ -3,6 +3,10 @@
 Neither looks at a cookie: the first is called by the provider itself, and the second from a frame
 on its page, where browsers keep ours back (J4, J19). So there is nothing a cross-site request
 could borrow, and both are open to everybody; failures are limited by address (J17).
+
+What fails without having cost a signature check does not count: other customers of one provider
+can have it send us tokens that are meant for them, and a provider may deliver a token twice. Both
+come from its own address, and must not use up what its genuine tokens need.
 """
 
 from gateway.edge.headers import framed_page_fields, page_fields
@@ -21,6 +25,10 @@ from gateway.web.site import Site
 
 FRAMES = 500  # that find nothing, from one address within ten seconds
 
+_NOT_COUNTED = frozenset(
+    {Code.LOGOUT_TOKEN_CLAIMS, Code.LOGOUT_TOKEN_REPLAYED, Code.LOGOUT_TOO_MANY}
+)
+
 
 class ProviderCalls:
     """What identity providers ask for."""
@@ -37,13 +45,14 @@ class ProviderCalls:
         """`POST /bff/backchannel-logout/{provider}` (Back-Channel Logout section 2.5, 2.8)."""
         provider = self._logout.provider(name)
         address = asking.caller.address
-        self._limit.check(address)
         try:
             token = read_form(await asking.form())
-            self._limit.check(address)  # others of this address may have failed meanwhile
+            self._logout.check_unverified(provider, token)
+            self._limit.admit(address)
             await self._logout.back_channel(provider, token, asking.caller)
         except Refused as refusal:
-            if refusal.code is not Code.LOGOUT_TOO_MANY:
+            if refusal.code not in _NOT_COUNTED:
+                self._limit.check(address)
                 self._limit.failed(address)
             raise
         return Reply(200, page_fields(secure=self._site.origin.is_secure))
@@ -57,11 +66,12 @@ class ProviderCalls:
         provider = self._logout.provider(name)
         if not provider.client.frontchannel_logout:
             raise Refused(Code.LOGIN_PROVIDER_UNKNOWN)
-        address = asking.caller.address
-        self._frames.check(address)
         sid = _sid(asking.target.query or b"", provider)
-        if sid is None or not await self._logout.front_channel(provider, sid, asking.caller):
-            self._frames.failed(address)
+        if sid is not None:  # else it costs nothing: no store is asked
+            address = asking.caller.address
+            self._frames.admit(address)
+            if not await self._logout.front_channel(provider, sid, asking.caller):
+                self._frames.failed(address)
         return Reply(200, self._framed_fields(provider), _PAGE)
 
     def _framed_fields(self, provider: Provider) -> Fields:

@@ -17,7 +17,8 @@ from collections.abc import Callable
 from gateway.edge.websocket_frames import CloseCode, Violation, close_payload
 from gateway.errors import Code
 from gateway.ports import Wire
-from gateway.session.live import LiveChannels, LiveSession
+from gateway.session.live import LiveChannels
+from gateway.session.live_session import LiveSession
 from gateway.session.model import Session
 from gateway.web.open_channels import ChannelKind, OpenChannels
 from gateway.web.websocket_end import End

@@ -77,6 +77,13 @@ class Generation:
             worker.is_unwanted = True
             worker.kill()
 
+    def kill_serving(self) -> None:
+        """End every worker at once that has not done with its clients."""
+        for worker in self.workers:
+            if not worker.is_closing:
+                worker.is_unwanted = True
+                worker.kill()
+
     async def gone(self) -> None:
         """Return when no worker is left, after `drain` or `kill`."""
         if self._keepers:

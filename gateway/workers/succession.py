@@ -3,14 +3,17 @@
 After a reload the old generation leaves at leisure: its channels and requests go on for a while, so
 that nobody notices the reload. When the next one leaves, the one before it has only as long as a
 shutdown's grace, and when a third wants to, the first has to finish. Whatever is left when its time
-is up is ended by force.
+is up is ended by force. A worker that serves nobody any more has longer: what it finishes may be a
+grant, and the session would be lost with the tokens.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from gateway.adapters.redis_client import StoreSettings
+from gateway.session.timing import Timing
 from gateway.settings import Settings
 from gateway.workers.crew import Generation, Hire
 
@@ -20,6 +23,18 @@ MOST_LEAVING = 2
 """Old generations at a time. A reload waits until there are fewer, or they would pile up."""
 
 _MARGIN = 5.0  # seconds beyond the grace, until a worker that does not end is ended
+
+
+@dataclass(frozen=True, slots=True)
+class _Force:
+    """When those are ended that still serve, and when whoever is left."""
+
+    serving: asyncio.TimerHandle
+    everybody: asyncio.TimerHandle
+
+    def cancel(self) -> None:
+        self.serving.cancel()
+        self.everybody.cancel()
 
 
 class Succession:
@@ -32,7 +47,7 @@ class Succession:
         self._hire = hire
         self._count = replaced
         self._leaving: dict[Generation, asyncio.Task[None]] = {}  # the oldest first
-        self._force: dict[Generation, asyncio.TimerHandle] = {}
+        self._force: dict[Generation, _Force] = {}
 
     def prepare(self, settings: Settings, store: StoreSettings, *, seats: int) -> Generation:
         """Return a generation that may come next; it has no worker yet."""
@@ -88,12 +103,18 @@ class Succession:
     def _expect(self, generation: Generation, leisure: float) -> None:
         """Wait for its end, and bring it about if it does not come in time."""
         loop = asyncio.get_running_loop()
-        at = loop.time() + leisure + generation.settings.limits.shutdown_grace + _MARGIN
+        settings = generation.settings
+        serving = loop.time() + leisure + settings.limits.shutdown_grace + _MARGIN
+        everybody = serving + finishing_takes(settings)
         before = self._force.pop(generation, None)
         if before is not None:
             before.cancel()
-            at = min(at, before.when())
-        self._force[generation] = loop.call_at(at, generation.kill)
+            serving = min(serving, before.serving.when())
+            everybody = min(everybody, before.everybody.when())
+        self._force[generation] = _Force(
+            loop.call_at(serving, generation.kill_serving),
+            loop.call_at(everybody, generation.kill),
+        )
         if generation not in self._leaving:
             self._leaving[generation] = asyncio.create_task(self._until_gone(generation))
 
@@ -102,3 +123,15 @@ class Succession:
         self._force.pop(generation).cancel()
         self._leaving.pop(generation)
         self.living.discard(generation)
+
+
+def finishing_takes(settings: Settings) -> float:
+    """Return the most seconds that what was begun in the background takes: one grant, to its end.
+
+    A refresh token that rotates is spent when its provider has the question: the answer is waited
+    for, its ID token checked with keys that may have to be fetched, and then the store is asked to
+    take the new tokens (H9).
+    """
+    provider = settings.back_channel
+    answer = max(provider.total_timeout, provider.refresh_timeout)
+    return answer + provider.total_timeout + Timing().last_tries + _MARGIN

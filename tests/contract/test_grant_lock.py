@@ -159,6 +159,16 @@ async def test_whose_lock_was_taken_over_takes_it_back_by_a_sign_of_life_h9(worl
     assert isinstance(await taken(world.other, "three"), Held)
 
 
+async def test_who_has_taken_it_over_has_it_for_good_by_beginning_again(world: World) -> None:
+    await taken(world.lock, "one", lease=SHORT)
+    await world.fast_forward(SHORT)
+    assert await taken(world.other, "two", lease=SHORT) == Mine(Doubt.LOST, taken_over=True)
+    assert await taken(world.other, "two") == Mine(Doubt.LOST)
+    await world.fast_forward(SHORT)
+    assert not await world.lock.renew(A, "one", lease=LONG, keep=LONG)
+    assert isinstance(await taken(world.lock, "three"), Held)
+
+
 async def test_who_could_not_say_whether_it_took_over_leaves_the_one_before_its_right(
     world: World,
 ) -> None:

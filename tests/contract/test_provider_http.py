@@ -8,12 +8,13 @@ import gzip
 import random
 import zlib
 from collections.abc import AsyncIterator
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
 
 from gateway.adapters.provider_http import BackChannelSettings, ProviderHttp
-from gateway.errors import Code, Misconfigured, Unavailable
+from gateway.errors import Code, Effect, Misconfigured, Unavailable
 from gateway.oidc.back_channel import BackChannelAnswer, BackChannelRequest
 from gateway.ports import BackChannel
 from tests.support.backchannel_server import BackChannelServer, Seen, answer
@@ -239,6 +240,10 @@ async def test_the_content_type_is_given_without_case_and_parameters(
         assert (await get(channel, provider.url)).content_type == expected
 
 
+def _date(seconds: int) -> str:
+    return formatdate(1_790_000_000 + seconds, usegmt=True)
+
+
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
@@ -251,11 +256,17 @@ async def test_the_content_type_is_given_without_case_and_parameters(
         (["Retry-After: 1.5"], None),
         (["Retry-After: 1e3"], None),
         (["Retry-After: \xb2"], None),
-        (["Retry-After: Fri, 31 Dec 1999 23:59:59 GMT"], None),
+        (["Retry-After: Fri, 31 Dec 1999 23:59:59 GMT"], None),  # as counted from when?
+        ([f"Retry-After: {_date(150)}", f"Date: {_date(30)}"], 120),
+        ([f"Retry-After: {_date(30)}", f"Date: {_date(150)}"], 0),
+        ([f"Retry-After: {_date(999999)}", f"Date: {_date(0)}"], 3600),
+        ([f"Retry-After: {_date(150)}", "Date: soon GMT"], None),
+        ([f"Retry-After: {_date(150).replace('GMT', '-0100')}", f"Date: {_date(30)}"], None),
+        ([f"Retry-After: {_date(150)}", f"Date: {_date(30)}", f"Date: {_date(30)}"], None),
         (["Retry-After: 1", "Retry-After: 2"], None),
     ],
 )
-async def test_retry_after_is_taken_when_it_is_whole_seconds_and_bounded(
+async def test_retry_after_is_taken_when_it_is_plain_and_bounded_h10(
     fields: list[str], expected: int | None, channel: ProviderHttp
 ) -> None:
     reply = answer(b"", *fields, status="429 Too Many Requests")
@@ -469,3 +480,35 @@ async def test_connections_are_kept_and_one_closed_while_idle_costs_no_request(
         await asyncio.sleep(0.02)
         assert (await get(channel, provider.url)).status == 200
         assert provider.connections == 2
+
+
+async def test_a_server_that_hangs_takes_no_other_servers_connections_along_h20() -> None:
+    async def silence(_: Seen) -> AsyncIterator[bytes]:
+        await asyncio.sleep(GUARD)
+        yield b""
+
+    channel = ProviderHttp(BackChannelSettings(total_timeout=1.0, max_connections=2))
+    async with (
+        BackChannelServer(silence) as hangs,
+        BackChannelServer(answer(b"{}", JSON)) as works,
+    ):
+        refreshes = [
+            asyncio.create_task(
+                channel.send(BackChannelRequest("POST", hangs.url, is_for_once=True))
+            )
+            for _ in range(2)
+        ]
+        async with asyncio.timeout(GUARD):
+            while len(hangs.requests) < 2:  # noqa: ASYNC110  it is another's list
+                await asyncio.sleep(0.01)
+        assert (await get(channel, works.url)).status == 200
+        refused = await failure(channel, hangs.url)
+        assert refused.effect is Effect.NOTHING  # it has heard nothing, and spent nothing
+        assert len(hangs.requests) == 2
+        for refresh in refreshes:
+            refresh.cancel()
+        await asyncio.gather(*refreshes, return_exceptions=True)
+        hangs.reply = answer(b"{}", JSON)
+        for _ in range(5):
+            assert (await get(channel, hangs.url)).status == 200
+    await channel.aclose()

@@ -10,35 +10,10 @@ from gateway.ports import LookupId, StoredRecord
 from tests.support.browser import Browser
 from tests.support.clock import TurnableClock
 from tests.support.event_streams import Speaker, listen
+from tests.support.live_channels import ended, opened, settle
 from tests.support.memory_store import MemoryStore
-from tests.support.websocket_ends import Endpoint, LiveApi, connected
+from tests.support.websocket_ends import LiveApi, connected
 from tests.support.world import World, settings_of
-
-
-async def settle(world: World) -> None:
-    """Let the gateway look at what is due."""
-    for gateway in world.gateways:
-        gateway.live.sweep()
-        await gateway.live.settled()
-    await asyncio.sleep(0.01)
-
-
-async def opened(world: World, path: str = "/live/x") -> tuple[Browser, Endpoint, Endpoint]:
-    browser = await world.logged_in()
-    here, there = await connected(browser, LiveApi(world), path)
-    await settle(world)
-    assert here.closed is None
-    return browser, here, there
-
-
-async def ended(here: Endpoint, there: Endpoint, reason: str = "session.ended") -> None:
-    async with asyncio.timeout(2):
-        await here.until(lambda end: end.closed)
-        await there.until(lambda end: end.closed)
-    assert here.closed == (4401, reason)
-    assert there.closed == (1001, reason)
-    await here.until(lambda end: end.lost_at_all)
-    await there.until(lambda end: end.lost_at_all)
 
 
 async def idle_left(browser: Browser) -> Any:

@@ -1,6 +1,7 @@
 """Logging in, as the person and the application live through it."""
 
 import re
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -426,6 +427,13 @@ async def test_a_token_that_is_dead_on_arrival_is_explained_and_loops_nowhere_h6
         **{name: value for name, value in answer.items() if name != "refresh_token"},
         "expires_in": 3,
     }
+    create = world.store.create
+
+    async def takes_its_time(*session: Any, **about: Any) -> Any:
+        world.clock.advance(4)
+        return await create(*session, **about)
+
+    world.store.create = takes_its_time
     browser = world.browser()
     landed = await browser.navigate("/api/report")
     assert landed.status == 401

@@ -1,6 +1,7 @@
 """An API that calls a token invalid gets another one, once, if that can be done at all (H12)."""
 
 import asyncio
+from typing import Any
 
 from gateway.edge.messages import UpstreamRequest
 from tests.support.browser import Browser
@@ -82,6 +83,28 @@ async def test_many_rejected_at_once_share_one_grant() -> None:
     )
     assert [answer.status for answer in answers] == [200] * 40
     assert world.provider.seen("/token") == 2
+
+
+async def test_the_other_token_may_have_run_out_too_and_is_not_sent_then_i8() -> None:
+    """The API took ten minutes to say no, and another tab has had a new token meanwhile."""
+    world = World()
+    browser = await world.logged_in()
+    plain, sent = world.api.send, list[float]()
+
+    async def slowly(request: UpstreamRequest, body: Any) -> Any:
+        token = bearer_of(request).decode().removeprefix("Bearer ")
+        sent.append(world.provider.families.access[token][1] - world.clock.now())
+        if len(sent) == 1:
+            world.clock.advance(310)
+            await browser.fetch("/api/y")
+            world.clock.advance(310)
+        return await plain(request, body)
+
+    world.api.send = slowly  # type: ignore[method-assign]  # the same, later
+    world.api.rejects = lambda request: request.target.endswith(b"/x") and len(sent) < 3
+    assert (await browser.fetch("/api/x")).status == 200
+    assert min(sent) > 5
+    assert world.provider.seen("/token") == 3
 
 
 async def test_another_401_is_passed_on_as_it_is() -> None:

@@ -5,6 +5,7 @@ from collections import deque
 
 import pytest
 
+from gateway.edge.messages import UpstreamRequest
 from gateway.oidc.back_channel import BackChannelAnswer
 from tests.support.provider import OTHER_KEY, sign
 from tests.support.world import BASE, SESSION, World, settings_of
@@ -162,6 +163,28 @@ async def test_an_odd_lifetime_is_neither_an_error_nor_for_ever_h6(
     assert world.provider.seen("/token") == 2
 
 
+@pytest.mark.parametrize("lifetime", [1, 3, 5, 8])
+async def test_of_a_token_born_with_seconds_to_live_half_are_used_and_not_a_grant_each_call_h6(
+    lifetime: int,
+) -> None:
+    world = World()
+    world.provider.lifetime = lifetime
+    browser = await world.logged_in()
+    left: list[float] = []
+
+    def look(request: UpstreamRequest) -> bool:
+        token = dict(request.fields)[b"authorization"].decode().removeprefix("Bearer ")
+        left.append(world.provider.families.access[token][1] - world.clock.now())
+        return False
+
+    world.api.rejects = look
+    for _ in range(40):  # over four of its lives
+        assert (await browser.fetch("/api/x")).status == 200
+        world.clock.advance(lifetime / 10)
+    assert world.provider.seen("/token") <= 1 + 2 * 4
+    assert min(left) >= lifetime / 2 - 0.001
+
+
 async def test_the_browser_hanging_up_does_not_abort_the_grant_h9() -> None:
     world = World()
     browser = await world.logged_in()
@@ -196,10 +219,13 @@ async def test_a_refreshed_id_token_that_does_not_verify_is_left_out_and_audited
     assert (await browser.fetch("/bff/session")).json()["authenticated"] is True
 
 
-async def test_a_refreshed_id_token_of_somebody_else_ends_the_session_g18() -> None:
+@pytest.mark.parametrize("mixed_up", [{}, {"nonce": "of-grace"}, {"iat": 1}, {"aud": "of-grace"}])
+async def test_a_refreshed_id_token_of_somebody_else_ends_the_session_g18(
+    mixed_up: dict[str, object],
+) -> None:
     world = World()
     browser = await world.logged_in()
-    world.provider.change_id_token = lambda claims: {**claims, "sub": "grace"}
+    world.provider.change_id_token = lambda claims: {**claims, "sub": "grace", **mixed_up}
     world.clock.advance(400)
     answer = await browser.fetch("/api/x")
     assert answer.status == 401

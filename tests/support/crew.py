@@ -107,11 +107,17 @@ class Crew:
         await self.until(done)
 
     async def log_in(
-        self, subject: str = "ada", token: str = TOKEN, refresh_token: str | None = None
+        self,
+        subject: str = "ada",
+        token: str = TOKEN,
+        refresh_token: str | None = None,
+        lifetime: float = 3600.0,
     ) -> str:
         """Put a session into the store, as a login does, and return its cookie."""
-        people = {subject: token}
-        return (await self.log_in_all(people, refresh_token=refresh_token))[subject]
+        made = await self.log_in_all(
+            {subject: token}, refresh_token=refresh_token, lifetime=lifetime
+        )
+        return made[subject]
 
     async def log_in_all(
         self,
@@ -119,8 +125,12 @@ class Crew:
         *,
         seen_ago: float = 0.0,
         refresh_token: str | None = None,
+        lifetime: float = 3600.0,
     ) -> People:
-        """Log in each of these subjects with their token, so many seconds ago: their cookies."""
+        """Log in each of these subjects with their token, so many seconds ago: their cookies.
+
+        `lifetime` is that of the tokens, in seconds.
+        """
         settings = config.load(self.file, SECRETS)
         store_settings = settings.store
         if settings.embedded_store is not None:
@@ -143,7 +153,7 @@ class Crew:
             facts = facts_of_login(
                 sessions.new_session_id(), settings.clients[0].issuer, subject, now
             )
-            tokens = Tokens(AccessToken(token), now + 3600, now, frozenset(), spare)
+            tokens = Tokens(AccessToken(token), now + lifetime, now, frozenset(), spare)
             session = await sessions.create(facts, tokens)
             return f"{settings.cookies.session_name}={ring.cookie_value(session.handle)}"
 

@@ -209,8 +209,6 @@ def _document(
         "store": {"url": f"redis://127.0.0.1:{redis}/0"},
         "keys": [{"id": "k1", "secret": {"env": "RING_KEY"}}],
         "log": {"level": "debug"},
-        # The provider of these tests takes up to fifteen seconds to answer.
-        "back_channel": {"total_timeout": "25s"},
         "providers": {
             "main": {
                 "issuer": issuer,

@@ -5,14 +5,33 @@ from typing import Any
 from urllib.parse import urlencode
 
 from gateway import composition
+from gateway.adapters.jose import JoserfcJose
+from gateway.oidc.keys import Algorithm, KeySet, SignedToken
 from tests.support.asgi import Answer, call
 from tests.support.provider import Claims, FakeProvider, sign
-from tests.support.world import World
+from tests.support.world import BASE, World, settings_of
 
 EVENT = "http://schemas.openid.net/event/backchannel-logout"
 FORM = b"application/x-www-form-urlencoded"
 
 _JTI = count()
+
+
+class CountingJose(JoserfcJose):
+    """Counts the signatures it was asked to check."""
+
+    checks = 0
+
+    def verify(self, token: str, keys: KeySet, algorithms: frozenset[Algorithm]) -> SignedToken:
+        """Check it, and count that."""
+        self.checks += 1
+        return super().verify(token, keys, algorithms)
+
+
+def framed(**more: Any) -> World:
+    """A world whose provider may log out through frames."""
+    main = {**BASE["providers"]["main"], "frontchannel_logout": True, **more}
+    return World(settings_of({"providers": {"main": main}}))
 
 
 def logout_claims(provider: FakeProvider, **changes: Any) -> Claims:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable
 
 from gateway.settings import Settings
@@ -40,6 +41,16 @@ def closes(line: socket.socket) -> int:
     """Ready, and then busy with its end."""
     line.sendall(b'{"event": "ready"}\n{"event": "closing"}\n')
     signal.pause()
+    return 0
+
+
+def finishes(line: socket.socket) -> int:
+    """Told to end, it serves nobody any more, and takes longer than its grace for the rest."""
+    line.sendall(b'{"event": "ready"}\n')
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.pause()
+    line.sendall(b'{"event": "closing"}\n')
+    time.sleep(1.5)
     return 0
 
 

@@ -18,7 +18,12 @@ from gateway.oidc.compact_jws import (
 from gateway.oidc.id_token import check_id_token
 from gateway.oidc.json_object import NotAnObject, read_json_object
 from gateway.oidc.keys import Algorithm, JwksDocument, KeySet, SignedToken
-from gateway.oidc.logout_token import LONGEST_LIFE, check_head, check_logout_token, read_form
+from gateway.oidc.logout_token import (
+    LONGEST_LIFE,
+    check_logout_token,
+    check_unverified,
+    read_form,
+)
 from gateway.oidc.metadata import read_metadata
 from gateway.oidc.parameters import UnreadableParameter, form, read_parameters
 from gateway.oidc.token_endpoint import MAX_LIFETIME, read_grant
@@ -134,7 +139,7 @@ def _logout_token(octets: bytes) -> None:
 
 
 def _logout_form(octets: bytes) -> None:
-    check_head(read_form(octets), CLIENT)
+    check_unverified(read_form(octets), CLIENT, now=NOW)
 
 
 _CLAIMS = frozenset(code for code in Code if code.value.startswith("id_token."))
@@ -195,7 +200,7 @@ PARSERS = (
         frozenset(
             {
                 *(Code.LOGOUT_TOKEN_MISSING, Code.LOGOUT_TOKEN_MALFORMED),
-                Code.LOGOUT_TOKEN_SIGNATURE,
+                *(Code.LOGOUT_TOKEN_SIGNATURE, Code.LOGOUT_TOKEN_CLAIMS),
             }
         ),
     ),

@@ -328,6 +328,28 @@ def test_g18_a_refresh_never_changes_the_person() -> None:
         check_refreshed(signed(), issuer="https://other.example")
 
 
+@pytest.mark.parametrize(
+    "mixed_up",
+    [
+        {"nonce": "another-logins"},
+        {"aud": "another-client"},
+        {"exp": NOW - 900},
+        {"iat": NOW - 9000},
+        {"at_hash": "another-tokens"},
+        {"auth_time": NOW},
+    ],
+    ids=str,
+)
+def test_g18_another_persons_token_is_that_whatever_else_is_wrong_with_it(
+    mixed_up: dict[str, Any],
+) -> None:
+    """An answer mixed up with another person's has their nonce and their times as well."""
+    with refused(Code.ID_TOKEN_SUBJECT):
+        check_refreshed(signed(sub="eve", **mixed_up))
+    with refused(Code.ID_TOKEN_ISSUER):
+        check_refreshed(signed(**mixed_up), issuer="https://other.example")
+
+
 def test_g18_a_nonce_we_cannot_compare_is_not_believed() -> None:
     with refused(Code.ID_TOKEN_NONCE):
         check_refreshed(signed(), nonce=None)

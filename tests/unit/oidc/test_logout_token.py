@@ -16,8 +16,8 @@ from gateway.oidc.logout_token import (
     EVENT,
     LONGEST_LIFE,
     LogoutOrder,
-    check_head,
     check_logout_token,
+    check_unverified,
     read_form,
 )
 from gateway.secret import LogoutToken
@@ -48,10 +48,10 @@ def check(token: SignedToken, client: Client = CLIENT) -> LogoutOrder:
     return check_logout_token(token, client, now=NOW)
 
 
-def compact(header: dict[str, Any], signature: str = "c2ln") -> LogoutToken:
+def compact(header: dict[str, Any], signature: str = "c2ln", claims: Any = CLAIMS) -> LogoutToken:
     parts = (
         base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
-        for part in (header, CLAIMS)
+        for part in (header, claims)
     )
     return LogoutToken(".".join((*parts, signature)))
 
@@ -175,19 +175,19 @@ def test_a_token_that_calls_itself_something_else_is_refused_j10(which: Client, 
     with refused(Code.LOGOUT_TOKEN_MALFORMED):
         check(signed(typ=typ), which)
     with refused(Code.LOGOUT_TOKEN_MALFORMED):
-        check_head(compact({"alg": "RS256", "typ": typ}), which)
+        check_unverified(compact({"alg": "RS256", "typ": typ}), which, now=NOW)
 
 
 @pytest.mark.parametrize("typ", ["logout+jwt", "LOGOUT+JWT", "application/logout+jwt"])
 def test_a_media_type_is_compared_without_case_and_prefix(typ: str) -> None:
     """RFC 7515 section 4.1.9."""
-    check_head(compact({"alg": "RS256", "typ": typ}), STRICT)
+    check_unverified(compact({"alg": "RS256", "typ": typ}), STRICT, now=NOW)
 
 
 @pytest.mark.parametrize("alg", ["none", "None", "nOnE", "", "HS256", "ES256", "rs256"])
 def test_an_alg_nobody_chose_is_refused_before_any_key_is_looked_for_j5(alg: str) -> None:
     with refused(Code.LOGOUT_TOKEN_SIGNATURE):
-        check_head(compact({"alg": alg, "typ": "logout+jwt"}), CLIENT)
+        check_unverified(compact({"alg": alg, "typ": "logout+jwt"}), CLIENT, now=NOW)
 
 
 def test_a_signature_with_an_alg_nobody_chose_is_refused_j5() -> None:
@@ -198,14 +198,40 @@ def test_a_signature_with_an_alg_nobody_chose_is_refused_j5() -> None:
 @pytest.mark.parametrize("token", ["", "x", "a.b", "a.b.c.d", "é.é.é", "e30.e30.", "x" * 20_000])
 def test_what_is_no_token_is_refused_before_any_key_is_looked_for(token: str) -> None:
     with refused(Code.LOGOUT_TOKEN_MALFORMED):
-        check_head(LogoutToken(token), CLIENT)
+        check_unverified(LogoutToken(token), CLIENT, now=NOW)
 
 
 @pytest.mark.parametrize("header", ['{"alg":"RS256","alg":"none"}', '{"alg":"RS256","crit":[]}'])
 def test_a_header_that_two_readers_could_read_otherwise_is_refused(header: str) -> None:
     head = base64.urlsafe_b64encode(header.encode()).rstrip(b"=").decode()
     with refused(Code.LOGOUT_TOKEN_MALFORMED):
-        check_head(LogoutToken(f"{head}.e30.c2ln"), CLIENT)
+        check_unverified(LogoutToken(f"{head}.e30.c2ln"), CLIENT, now=NOW)
+
+
+@pytest.mark.parametrize("payload", [b"[]", b"{", b"7", b'{"iss":1,"iss":2}', b"\xff"])
+def test_a_payload_that_is_no_object_is_refused_before_any_key_is_looked_for(
+    payload: bytes,
+) -> None:
+    head, body = (
+        base64.urlsafe_b64encode(part).rstrip(b"=").decode()
+        for part in (b'{"alg":"RS256"}', payload)
+    )
+    with refused(Code.LOGOUT_TOKEN_MALFORMED):
+        check_unverified(LogoutToken(f"{head}.{body}.c2ln"), CLIENT, now=NOW)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [{"iss": "x"}, {"aud": "x"}, {"exp": NOW - 31}, {"iat": NOW + 31}, {"events": {}}, {"jti": 1}],
+    ids=lambda lie: next(iter(lie)),
+)
+def test_claims_that_no_signature_could_save_are_refused_before_one_is_checked_j17(
+    lie: dict[str, Any],
+) -> None:
+    header = {"alg": "RS256", "typ": "logout+jwt"}
+    check_unverified(compact(header), CLIENT, now=NOW)
+    with refused(Code.LOGOUT_TOKEN_CLAIMS):
+        check_unverified(compact(header, claims=CLAIMS | lie), CLIENT, now=NOW)
 
 
 @pytest.mark.parametrize(

@@ -354,7 +354,7 @@ def test_a_200_that_is_not_a_grant_is_refused_and_is_no_verdict(body: bytes) -> 
 # -- refusals and outages --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [400, 401])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
 @pytest.mark.parametrize(
     ("error", "is_final"),
     [
@@ -392,8 +392,10 @@ def test_only_invalid_grant_itself_is_a_verdict(status: int, error: str, is_fina
         (400, b'{"error_description":"invalid_grant"}'),
         (400, b'{"error":"invalid_grant","error":"server_error"}'),
         (401, b"<html>invalid_grant</html>"),
-        (403, b'{"error":"invalid_grant"}'),
-        (404, b'{"error":"invalid_grant"}'),
+        (403, b'{"message":"invalid_grant"}'),
+        (404, b"<html>invalid_grant</html>"),
+        (408, b'{"error":"invalid_grant"}'),
+        (425, b'{"error":"invalid_grant"}'),
         (429, b'{"error":"invalid_grant"}'),
         (500, b'{"error":"invalid_grant"}'),
         (502, b"<html></html>"),

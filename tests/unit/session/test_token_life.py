@@ -56,5 +56,20 @@ def test_a_token_with_less_than_five_seconds_left_is_not_sent() -> None:
     assert not is_good(token(300.0), 295.0)
 
 
+@pytest.mark.parametrize("lifetime", [1.0, 3.0, 5.0, 8.0])
+def test_of_a_token_that_is_born_with_seconds_to_live_half_are_used_h6(lifetime: float) -> None:
+    assert is_good(token(lifetime), lifetime / 2 - 0.01)
+    assert not is_good(token(lifetime), lifetime / 2)
+
+
+@pytest.mark.parametrize("lifetime", [1.0, 5.0, 8.0, 10.0, 11.0, 20.0, 40.0, 300.0, 86400.0])
+@pytest.mark.parametrize("margin", [1.0, 60.0, 600.0])
+def test_what_is_not_due_may_be_sent(lifetime: float, margin: float) -> None:
+    for lookup in (EARLY, LATE):
+        moment = due_at(lifetime, lookup, margin)
+        assert is_good(token(lifetime), moment - 0.001)
+        assert moment >= min(lifetime / 2, lifetime - 1.2 * max(margin, 5, lifetime / 10)) - 0.001
+
+
 def test_a_lookup_id_that_is_no_hex_is_spread_to_nowhere() -> None:
     assert due_at(300.0, LookupId("lookup-a")) == pytest.approx(240.0)

@@ -3,11 +3,15 @@
 import asyncio
 from dataclasses import replace
 
+import pytest
+
+from gateway.session.timing import Timing
 from gateway.workers.crew import Generation
-from gateway.workers.succession import MOST_LEAVING, Succession
+from gateway.workers.succession import MOST_LEAVING, Succession, finishing_takes
 from tests.support.small_workers import (
     PATIENCE,
     Body,
+    finishes,
     hiring,
     retires,
     serves,
@@ -55,14 +59,14 @@ async def test_who_lingers_when_the_next_one_leaves_is_given_less_time(
     first = await reigning(crew, succession, silent)
     second = await reigning(crew, succession, silent)
     succession.retire(first, 600.0)
-    long = succession._force[first].when()
+    long = succession._force[first].serving.when()
     succession.retire(second, 600.0)
-    assert succession._force[first].when() < long
-    assert succession._force[second].when() >= long
+    assert succession._force[first].serving.when() < long
+    assert succession._force[second].serving.when() >= long
     # Time that is given is never given back.
-    short = succession._force[first].when()
+    short = succession._force[first].serving.when()
     succession.drain(first)
-    assert succession._force[first].when() <= short
+    assert succession._force[first].serving.when() <= short
 
 
 async def test_a_reload_has_to_wait_while_too_many_leave(crew: list[Generation]) -> None:
@@ -101,3 +105,50 @@ async def test_who_does_not_end_is_ended_by_force_or_by_insisting(
         assert succession.living == {first}
         await succession.end()
     assert first.workers == set()
+
+
+async def test_who_serves_nobody_any_more_is_not_ended_in_the_middle_of_a_grant_h9(
+    crew: list[Generation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.workers.succession._MARGIN", 0.0)
+    succession = successions()
+    first = await reigning(crew, succession, finishes)
+    (worker,) = first.workers
+    async with asyncio.timeout(PATIENCE):
+        await succession.wind_down(asyncio.Event())
+    assert await worker.ended == 0
+    assert not worker.is_unwanted
+    assert not succession._force
+
+
+async def test_nor_does_it_stay_for_ever(
+    crew: list[Generation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.workers.succession._MARGIN", 0.0)
+    monkeypatch.setattr("gateway.workers.succession.finishing_takes", lambda _: 0.1)
+    succession = successions()
+    first = await reigning(crew, succession, finishes)
+    (worker,) = first.workers
+    async with asyncio.timeout(PATIENCE):
+        await succession.wind_down(asyncio.Event())
+    assert await worker.ended < 0
+    assert worker.is_unwanted
+
+
+async def test_who_still_serves_when_its_time_is_up_is_not_waited_for(
+    crew: list[Generation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.workers.succession._MARGIN", 0.0)
+    monkeypatch.setattr("gateway.workers.succession.finishing_takes", lambda _: 3600.0)
+    succession = successions()
+    await reigning(crew, succession, spins)
+    async with asyncio.timeout(PATIENCE):
+        await succession.wind_down(asyncio.Event())
+    assert succession.living == set()
+
+
+def test_finishing_takes_as_long_as_a_provider_and_then_a_store_may_h9() -> None:
+    for seconds in (5.0, 120.0):
+        back_channel = replace(BASE.back_channel, refresh_timeout=seconds)
+        takes = finishing_takes(replace(BASE, back_channel=back_channel))
+        assert takes >= seconds + Timing().last_tries
