@@ -6,6 +6,7 @@ that has begun goes on without its browser.
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
@@ -65,7 +66,7 @@ class Logout:
         return await asyncio.shield(task)
 
     async def _leave(self, session: Session, browser: str, return_to: str, caller: Caller) -> str:
-        await self._sessions.departures.put(browser, session.facts.browser)
+        await self._note_departure(browser, session.facts.browser)
         deadline = asyncio.get_running_loop().time() + _PATIENCE
         _, attempt = await self._end_own(session, "user", caller)
         # Another tab may have logged in at the same moment and left a session beside this one.
@@ -79,10 +80,15 @@ class Logout:
     async def _leave_unread(self, cookie: str, browser: str, caller: Caller) -> bool:
         ended = await self._sessions.end_unread(cookie, by="user", caller=caller)
         if ended:  # a dead cookie leaves nothing in the store, however often it comes
-            await self._sessions.departures.put(browser)
+            await self._note_departure(browser)
             if browser:
                 await self._sessions.browsers.logged_out(browser, caller)
         return ended
+
+    async def _note_departure(self, *browsers: str) -> None:
+        # A full store takes no mark, and lets go of sessions all the same: that counts for more.
+        with contextlib.suppress(Unavailable):
+            await self._sessions.departures.put(*browsers)
 
     async def _end_own(
         self, session: Session, by: str, caller: Caller

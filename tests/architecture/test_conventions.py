@@ -54,10 +54,10 @@ MADE_ONLY_IN: dict[str, set[str]] = {
         "adapters/redis_tracking.py",
     },
     # Made at a login, opened from the store.
-    "Facts": {"session/login.py", "session/codec.py"},
+    "Facts": {"session/establishing.py", "session/codec.py"},
     "Nonce": {"session/attempts.py", "session/codec.py"},
     "Session": {"session/manager.py", "session/codec.py"},
-    "Tokens": {"session/login.py", "session/codec.py"},
+    "Tokens": {"session/establishing.py", "session/codec.py"},
     # Granted by a provider, opened from the store.
     "AccessToken": {"oidc/token_endpoint.py", "session/codec.py"},
     "RefreshToken": {
