@@ -63,7 +63,10 @@ class Logout:
         task = asyncio.create_task(logout)
         self._running.add(task)
         task.add_done_callback(self._finished)
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        finally:
+            del task  # or its exception, whose traceback leads here, would keep itself alive (F17)
 
     async def _leave(self, session: Session, browser: str, return_to: str, caller: Caller) -> str:
         await self._note_departure(browser, session.facts.browser)
