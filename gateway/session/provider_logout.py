@@ -16,9 +16,11 @@ from gateway.oidc.keys import SignedToken
 from gateway.oidc.logout_token import LogoutOrder, check_logout_token, check_unverified
 from gateway.ports import Caller
 from gateway.secret import LogoutToken
+from gateway.session.ending import end_each
 from gateway.session.indexes import Listed
 from gateway.session.leftovers import kept_for
 from gateway.session.manager import Sessions
+from gateway.session.own_tasks import OwnTasks
 from gateway.session.provider import Provider
 
 _CLOCKS_DIFFER = 60.0  # seconds between replicas' clocks; a token is remembered so much longer
@@ -32,9 +34,12 @@ _SAME_FAULT = {
 class ProviderLogout:
     """Carries out what providers order, on any replica, without any cookie (J16, J19)."""
 
-    def __init__(self, providers: Mapping[str, Provider], sessions: Sessions) -> None:
+    def __init__(
+        self, providers: Mapping[str, Provider], sessions: Sessions, own_tasks: OwnTasks
+    ) -> None:
         self._providers = providers
         self._sessions = sessions
+        self._own_tasks = own_tasks
 
     def provider(self, name: str) -> Provider:
         """Return the OpenID provider of this name; `Refused(LOGIN_PROVIDER_UNKNOWN)` if none."""
@@ -57,12 +62,24 @@ class ProviderLogout:
         order = check_logout_token(
             await self._signed(provider, token), client, now=self._sessions.clock.now()
         )
+        # A provider that waits no longer has ordered it all the same.
+        return await self._own_tasks.run(self._carry_out(provider, order, caller))
+
+    async def _carry_out(self, provider: Provider, order: LogoutOrder, caller: Caller) -> int:
+        client = provider.client
         store, once = self._sessions.store, _once(client.provider, order)
         if await store.claimed(once):
             raise Refused(Code.LOGOUT_TOKEN_REPLAYED)
         await self._sessions.tombstones.put(client.provider, order)
         found = await self._of_order(provider, order)
-        ended = await self._end(found, "backchannel_logout", caller, keeps=not client.is_offline)
+        now = self._sessions.clock.now()
+        ended = await end_each(
+            self._sessions,
+            found,
+            by="backchannel_logout",
+            caller=caller,
+            keep=lambda facts: 0.0 if client.is_offline else kept_for(facts, now),
+        )
         left = order.expires_at + client.leeway - self._sessions.clock.now()
         if not await store.claim(once, ttl=max(left, 0.0) + _CLOCKS_DIFFER):
             raise Refused(Code.LOGOUT_TOKEN_REPLAYED, note="another replica has just got it too")
@@ -74,8 +91,11 @@ class ProviderLogout:
         Nothing proves who sent it, so nothing is done that another login does not mend: no token
         is revoked (H17).
         """
+        return await self._own_tasks.run(self._end_framed(provider, sid, caller))
+
+    async def _end_framed(self, provider: Provider, sid: str, caller: Caller) -> int:
         found = await self._of_sid(provider, sid)
-        return await self._end(found, "frontchannel_logout", caller)
+        return await end_each(self._sessions, found, by="frontchannel_logout", caller=caller)
 
     async def _signed(self, provider: Provider, token: LogoutToken) -> SignedToken:
         try:
@@ -99,18 +119,6 @@ class ProviderLogout:
     async def _of_sid(self, provider: Provider, sid: str) -> list[Listed]:
         found = await self._sessions.indexes.of_sid(provider.client.issuer, sid)
         return _of_provider(provider, found)
-
-    async def _end(
-        self, found: Sequence[Listed], by: str, caller: Caller, *, keeps: bool = False
-    ) -> int:
-        ended = 0
-        now = self._sessions.clock.now()
-        for listed in found:
-            keep = kept_for(listed.facts, now) if keeps else 0.0
-            ended += await self._sessions.end(
-                listed.lookup, listed.facts, by=by, caller=caller, keep=keep
-            )
-        return ended
 
 
 def _of_provider(provider: Provider, found: Sequence[Listed]) -> list[Listed]:

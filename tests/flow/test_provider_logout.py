@@ -15,12 +15,10 @@ from tests.support.asgi import Answer
 from tests.support.browser import Browser
 from tests.support.clock import TurnableClock
 from tests.support.event_streams import Speaker, listen
-from tests.support.logout_tokens import deliver, frame, logout_token, post
+from tests.support.logout_tokens import FRAMED, deliver, frame, logout_token, post
 from tests.support.memory_store import MemoryStore
 from tests.support.websocket_ends import LiveApi, connected
 from tests.support.world import BASE, ISSUER, SESSION, World, settings_of
-
-FRAMED = {"main": {**BASE["providers"]["main"], "frontchannel_logout": True}}
 
 
 async def is_in(browser: Browser) -> bool:
