@@ -1,7 +1,8 @@
 """Sessions end because their provider says so: Back-Channel and Front-Channel Logout 1.0.
 
 The order of the steps makes a logout token safe to repeat (ADR 0023). Whatever fails, nothing of
-it is remembered as done, the provider is told 503, and the same token works when it comes again:
+it is remembered as done, the provider is told 503, and the same token works when it comes again.
+(Where the mark is what fails, the sessions are ended nevertheless.)
 
     refuse a token that was used · leave a mark for logins under way · end what is there · remember
 """
@@ -70,20 +71,27 @@ class ProviderLogout:
         store, once = self._sessions.store, _once(client.provider, order)
         if await store.claimed(once):
             raise Refused(Code.LOGOUT_TOKEN_REPLAYED)
-        await self._sessions.tombstones.put(client.provider, order)
-        found = await self._of_order(provider, order)
-        now = self._sessions.clock.now()
-        ended = await end_each(
-            self._sessions,
-            found,
-            by="backchannel_logout",
-            caller=caller,
-            keep=lambda facts: 0.0 if client.is_offline else kept_for(facts, now),
-        )
+        try:
+            await self._sessions.tombstones.put(client.provider, order)
+        finally:
+            # Even when no mark could be left: a store that is full takes none, but forgets what it
+            # is told to. The fault is answered all the same, for a login under way may be missed.
+            ended = await self._end(provider, order, caller)
         left = order.expires_at + client.leeway - self._sessions.clock.now()
         if not await store.claim(once, ttl=max(left, 0.0) + _CLOCKS_DIFFER):
             raise Refused(Code.LOGOUT_TOKEN_REPLAYED, note="another replica has just got it too")
         return ended
+
+    async def _end(self, provider: Provider, order: LogoutOrder, caller: Caller) -> int:
+        found = await self._of_order(provider, order)
+        now, keeps = self._sessions.clock.now(), not provider.client.is_offline
+        return await end_each(
+            self._sessions,
+            found,
+            by="backchannel_logout",
+            caller=caller,
+            keep=lambda facts: kept_for(facts, now) if keeps else 0.0,
+        )
 
     async def front_channel(self, provider: Provider, sid: str, caller: Caller) -> int:
         """End the sessions of a provider's session; returns how many ended. Raises `Unavailable`.

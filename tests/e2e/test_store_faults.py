@@ -275,6 +275,8 @@ async def test_f4_a_full_server_refuses_writes_and_still_answers_reads(
     assert await outcome(OPERATIONS["create"](patient_store)) is Code.STORE_UNAVAILABLE
     assert await outcome(OPERATIONS["claim"](patient_store)) is Code.STORE_UNAVAILABLE
     assert await patient_store.read(A) == RECORD
+    assert await patient_store.end(A, [], keep=LONG)  # nobody is kept logged in by it
+    assert await patient_store.read(A) is None
     server.command("CONFIG", "SET", "maxmemory", "0")
     assert await patient_store.claim("name", ttl=LONG)
 

@@ -281,6 +281,41 @@ async def test_wherever_the_store_fails_the_token_may_come_again_and_works() -> 
     assert faults >= 6
 
 
+class Full(MemoryStore):
+    """A store that takes nothing new, and deletes what it is told to (`OOM`)."""
+
+    full = False
+
+    async def mark(self, names: Sequence[IndexName], value: float, *, ttl: float) -> None:
+        self._refuse()
+        await super().mark(names, value, ttl=ttl)
+
+    async def claim(self, name: str, *, ttl: float) -> bool:
+        self._refuse()
+        return await super().claim(name, ttl=ttl)
+
+    def _refuse(self) -> None:
+        if self.full:
+            raise Unavailable(Code.STORE_UNAVAILABLE, note="OOM")
+
+
+async def test_a_full_store_takes_no_mark_and_yet_the_sessions_end() -> None:
+    clock = TurnableClock()
+    world = World(clock=clock, store=(store := Full(clock)))
+    browser = await world.logged_in()
+    store.full = True
+    token = logout_token(world.provider)
+    for _ in range(2):  # nothing of it is remembered: a login under way may have been missed
+        answer = await deliver(world, token)
+        assert (answer.status, answer.json()["code"]) == (503, "store.unavailable")
+        assert store.live_sessions() == {}
+    assert not await is_in(browser)
+    assert len(world.audit("session.ended")) == 1
+    store.full = False
+    assert (await deliver(world, token)).status == 200
+    assert (await deliver(world, token)).json()["code"] == "logout_token.replayed"
+
+
 async def test_a_provider_that_cannot_be_asked_for_its_keys_is_503_and_the_token_stays_good() -> (
     None
 ):
