@@ -21,6 +21,7 @@ from gateway.session.ending import end_each
 from gateway.session.indexes import Listed
 from gateway.session.leftovers import kept_for
 from gateway.session.manager import Sessions
+from gateway.session.model import Facts
 from gateway.session.own_tasks import OwnTasks
 from gateway.session.provider import Provider
 
@@ -68,11 +69,11 @@ class ProviderLogout:
 
     async def _carry_out(self, provider: Provider, order: LogoutOrder, caller: Caller) -> int:
         client = provider.client
-        store, once = self._sessions.store, _once(client.provider, order)
+        store, once = self._sessions.store, _once(client.client_id, order)
         if await store.claimed(once):
             raise Refused(Code.LOGOUT_TOKEN_REPLAYED)
         try:
-            await self._sessions.tombstones.put(client.provider, order)
+            await self._sessions.tombstones.put(self._same_client(provider), order)
         finally:
             # Even when no mark could be left: a store that is full takes none, but forgets what it
             # is told to. The fault is answered all the same, for a login under way may be missed.
@@ -84,13 +85,14 @@ class ProviderLogout:
 
     async def _end(self, provider: Provider, order: LogoutOrder, caller: Caller) -> int:
         found = await self._of_order(provider, order)
-        now, keeps = self._sessions.clock.now(), not provider.client.is_offline
+        now = self._sessions.clock.now()
+
+        def keep(facts: Facts) -> float:
+            offline = self._providers[facts.provider].client.is_offline
+            return 0.0 if offline else kept_for(facts, now)
+
         return await end_each(
-            self._sessions,
-            found,
-            by="backchannel_logout",
-            caller=caller,
-            keep=lambda facts: kept_for(facts, now) if keeps else 0.0,
+            self._sessions, found, by="backchannel_logout", caller=caller, keep=keep
         )
 
     async def front_channel(self, provider: Provider, sid: str, caller: Caller) -> int:
@@ -122,19 +124,32 @@ class ProviderLogout:
         if order.subject is None:
             return []
         found = await self._sessions.indexes.of_user(order.issuer, order.subject)
-        return _of_provider(provider, found)
+        return self._of_client(provider, found)
 
     async def _of_sid(self, provider: Provider, sid: str) -> list[Listed]:
         found = await self._sessions.indexes.of_sid(provider.client.issuer, sid)
-        return _of_provider(provider, found)
+        return self._of_client(provider, found)
+
+    def _of_client(self, provider: Provider, found: Sequence[Listed]) -> list[Listed]:
+        """Leave out sessions of another client at the same issuer: it was not for that one."""
+        names = self._same_client(provider)
+        return [one for one in found if one.facts.provider in names]
+
+    def _same_client(self, provider: Provider) -> list[str]:
+        """Return the names under which this client of this issuer is configured.
+
+        It may have several, with other scopes each, say. The provider knows but one client: what it
+        says of it is about the sessions of every name.
+        """
+        whose = (provider.client.issuer, provider.client.client_id)
+        return [
+            name
+            for name, one in self._providers.items()
+            if (one.client.issuer, one.client.client_id) == whose
+        ]
 
 
-def _of_provider(provider: Provider, found: Sequence[Listed]) -> list[Listed]:
-    """Leave out sessions of another client at the same issuer: the token was not for that one."""
-    return [one for one in found if one.facts.provider == provider.client.provider]
-
-
-def _once(provider: str, order: LogoutOrder) -> str:
+def _once(client_id: str, order: LogoutOrder) -> str:
     """Return the name under which a token is remembered; a `jti` may hold anything."""
-    octets = json.dumps([provider, order.issuer, order.jti]).encode()
+    octets = json.dumps([client_id, order.issuer, order.jti]).encode()
     return f"logout:{hashlib.sha256(octets).hexdigest()}"

@@ -129,6 +129,31 @@ async def test_a_session_sealed_under_an_older_key_is_found_as_well_d16() -> Non
     assert not await is_in(browser)
 
 
+TWO_NAMES = {
+    "main": {**BASE["providers"]["main"], "frontchannel_logout": True},
+    "stepup": {**BASE["providers"]["main"], "scopes": ["openid", "admin"]},
+}
+
+
+@pytest.mark.parametrize("channel", ["back", "front"])
+async def test_a_client_that_is_configured_under_two_names_is_one_to_its_provider(
+    channel: str,
+) -> None:
+    world = World(settings_of({"providers": TWO_NAMES}))
+    one, two = await world.logged_in("main"), await world.logged_in("stepup")
+    if channel == "back":
+        token = logout_token(world.provider)
+        assert (await deliver(world, token)).status == 200
+        again = await deliver(world, token, name="stepup")
+        assert again.json()["code"] == "logout_token.replayed"
+    else:
+        assert (await frame(world, f"iss={quote(ISSUER)}&sid=sid-1")).status == 200
+    assert world.store.live_sessions() == {}
+    assert not await is_in(one)
+    assert not await is_in(two)
+    assert {line["provider"] for line in world.audit("session.ended")} == {"main", "stepup"}
+
+
 # -- everywhere at once
 
 
@@ -469,6 +494,15 @@ async def test_somebody_elses_logout_overtakes_nobody_j12_j13(claims: dict[str, 
     )
     assert page.status == 200
     assert await is_in(browser)
+
+
+async def test_a_logout_overtakes_logins_by_every_name_of_its_client_j13() -> None:
+    world = World(settings_of({"providers": TWO_NAMES}))
+    _, page = await overtaken(
+        world, lambda: deliver(world, logout_token(world.provider), name="stepup")
+    )
+    assert page.status == 403
+    assert world.store.live_sessions() == {}
 
 
 async def test_a_hanging_revocation_does_not_hold_whoever_was_overtaken_h16() -> None:
