@@ -5,7 +5,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -17,7 +17,7 @@ from gateway.adapters.redis_client import StoreSettings
 from gateway.adapters.redis_store import RedisStore
 from gateway.adapters.system import SystemClock, SystemEntropy
 from gateway.ports import AuditEvent
-from gateway.secret import AccessToken, KeyMaterial, StoreUrl
+from gateway.secret import AccessToken, KeyMaterial, LoginBinding, StoreUrl
 from gateway.session.manager import Sessions
 from gateway.session.model import Session, SessionPolicy, Tokens
 from gateway.session.sealing import KeyRing, RingKey, unb64
@@ -32,6 +32,14 @@ _COOKIE = "__Host-Http-session"
 _KEY = "T7Xl2V0pQ9sM4bWc8ZrEYhKj3NnUaGdF1oLiCxSvBqk"
 _TOLD = "changes in the store are told"  # what a gateway logs when its link holds
 _GUARD = 15.0  # seconds, for what takes milliseconds
+_OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+_EVENT = b"data: there\n\n"
+_STREAM = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    + f"{len(_EVENT):x}\r\n".encode()
+    + _EVENT
+    + b"\r\n"
+)
 
 
 class _Silent:
@@ -95,6 +103,17 @@ class Gateway:
             await client.recv()
             yield client
 
+    @contextlib.asynccontextmanager
+    async def event_stream(self, cookie: str) -> AsyncIterator["Talk"]:
+        """Open an event stream that has said something."""
+        async with self.connected() as talk:
+            talk.writer.write(
+                f"GET /api/events HTTP/1.1\r\nhost: {talk.host}\r\nx-csrf: 1\r\n"
+                f"sec-fetch-site: same-origin\r\ncookie: {_COOKIE}={cookie}\r\n\r\n".encode()
+            )
+            await talk.reader.readuntil(_EVENT)
+            yield talk
+
 
 @dataclass(frozen=True, slots=True)
 class Talk:
@@ -121,6 +140,21 @@ class Talk:
         length = head.partition(b"content-length:")[2].partition(b"\r\n")[0]
         await self.reader.readexactly(int(length or 0))
         return int(head.split(b" ", 2)[1])
+
+    async def begun(self, target: str, cookies: str) -> bytes:
+        """Return the head of the answer to a page load with these cookies."""
+        fields = f"host: {self.host}\r\nsec-fetch-site: none\r\ncookie: {cookies}"
+        mode = "sec-fetch-mode: navigate\r\nsec-fetch-dest: document"
+        self.writer.write(f"GET {target} HTTP/1.1\r\n{fields}\r\n{mode}\r\n\r\n".encode())
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
+        await self.reader.readexactly(int(length or 0))
+        return head
+
+    async def ended(self) -> float:
+        """Return when the event stream on this connection said that its session is over."""
+        await self.reader.readuntil(b"event: gateway.ended")
+        return time.perf_counter()
 
     async def refused(self, cookie: str) -> float:
         """Ask again and again; return when a session that was served was not served any more."""
@@ -153,13 +187,19 @@ class SessionMaker:
         self._sessions = Sessions(self.store, self._ring, policy, self._clock, entropy, _Silent())
         self._issuer = issuer
 
-    async def made(self, subject: str, sid: str | None = None) -> Victim:
-        """Store a new session of this person."""
+    async def made(self, subject: str, sid: str | None = None, **facts_beside: object) -> Victim:
+        """Store a new session of this person; of which other facts may be said."""
         now = self._clock.now()
         facts = facts_of_login(self._sessions.new_session_id(), self._issuer, subject, now, sid=sid)
+        facts = replace(facts, **facts_beside)  # type: ignore[arg-type]  # names of facts
         tokens = Tokens(AccessToken("a-token"), now + 3600, now, frozenset({"openid"}))
         session = await self._sessions.create(facts, tokens)
         return Victim(session, self._ring.cookie_value(session.handle))
+
+    def browser_of(self, login_cookie: str) -> str:
+        """Return by what name sessions know the browser that has this login cookie."""
+        binding = LoginBinding(login_cookie)
+        return self._ring.browser_tag(binding)
 
 
 @contextlib.contextmanager
@@ -182,8 +222,8 @@ async def api() -> AsyncIterator[tuple[int, int]]:
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, EOFError):
-            while await reader.readuntil(b"\r\n\r\n"):
-                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                writer.write(_STREAM if head.startswith(b"GET /events ") else _OK)
         writer.close()
 
     async with (
