@@ -24,11 +24,12 @@ _FIELD = re.compile(r"^(location|set-cookie): (.*)\r$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What stands there; `behind` reaches Redis through `proxy`."""
+    """What stands there; `behind` reaches Redis through `proxy`, `unwatched` is told of nothing."""
 
     here: Gateway
     there: Gateway
     behind: Gateway
+    unwatched: Gateway
     redis: RealServer
     proxy: TcpProxy
     maker: SessionMaker

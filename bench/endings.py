@@ -26,9 +26,11 @@ from bench.spread import DOCUMENT, Row, milliseconds, table, written_into
 from bench.two_gateways import (
     Gateway,
     SessionMaker,
+    Way,
     api,
     closed,
     gateways,
+    not_watching,
     redis,
 )
 from tests.support.provider_server import serving_provider
@@ -85,18 +87,23 @@ async def _measured() -> list[Row]:
         provider = stack.enter_context(serving_provider())
         proxy = await stack.enter_async_context(TcpProxy(("127.0.0.1", server.port)))
         upstreams = await stack.enter_async_context(api())
-        ways = [server.port, server.port, proxy.port]
+        ways = [Way(server.port), Way(server.port), Way(proxy.port), not_watching(server)]
         programs = stack.enter_context(contextlib.ExitStack())
-        here, there, behind = await asyncio.to_thread(
+        here, there, behind, unwatched = await asyncio.to_thread(
             gateways, programs, folder, provider.issuer, upstreams, ways
         )
         stack.push_async_callback(asyncio.to_thread, programs.close)
         maker = SessionMaker(server.port, provider.issuer)
         stack.push_async_callback(maker.store.aclose)
-        stage = Stage(here, there, behind, server, proxy, maker, provider)
+        stage = Stage(here, there, behind, unwatched, server, proxy, maker, provider)
         await _is_in_memory(stage)
         rows = [await _row(stage, name, prepare) for name, prepare in EVENTS]
-        return [*rows, await _after_a_cut(stage), await _in_silence(stage)]
+        return [
+            *rows,
+            await _after_a_cut(stage),
+            await _in_silence(stage),
+            await _unwatched(stage),
+        ]
 
 
 async def _row(stage: Stage, name: str, prepare: Prepared) -> Row:
@@ -207,6 +214,12 @@ async def _in_silence(stage: Stage) -> Row:
         stage.proxy.heal()
         await stage.behind.trusts_again(before)
     return _as_row("logout by the user, link to the store silent from then on", times)
+
+
+async def _unwatched(stage: Stage) -> Row:
+    """The store's server announces nothing to the second gateway."""
+    times = [await _once(stage, logout, stage.unwatched) for _ in range(_CUTS)]
+    return _as_row("logout by the user, store that may not be watched", times)
 
 
 def _as_row(event: str, times: Sequence[Times]) -> Row:

@@ -30,7 +30,9 @@ PROVIDER = "main"
 CLIENT_ID = "spa"
 _COOKIE = "__Host-Http-session"
 _KEY = "T7Xl2V0pQ9sM4bWc8ZrEYhKj3NnUaGdF1oLiCxSvBqk"
+_STORE_PASSWORD = "a-password-of-nothing-but-this-server"
 _TOLD = "changes in the store are told"  # what a gateway logs when its link holds
+_FORBIDDEN = "does not let us watch"  # or when nothing is told
 _GUARD = 15.0  # seconds, for what takes milliseconds
 _OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 _EVENT = b"data: there\n\n"
@@ -179,7 +181,7 @@ class SessionMaker:
     """Makes sessions without a provider, as a login does."""
 
     def __init__(self, redis_port: int, issuer: str) -> None:
-        settings = StoreSettings(_url(redis_port), command_timeout=5, budget=15)
+        settings = StoreSettings(Way(redis_port).url, command_timeout=5, budget=15)
         self.store = RedisStore(settings)
         self._clock, entropy = SystemClock(), SystemEntropy()
         self._ring = KeyRing([RingKey("bench", KeyMaterial(unb64(_KEY)))], entropy)
@@ -200,6 +202,32 @@ class SessionMaker:
         """Return by what name sessions know the browser that has this login cookie."""
         binding = LoginBinding(login_cookie)
         return self._ring.browser_tag(binding)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a gateway reaches the store; `user` is one who may not watch it."""
+
+    port: int
+    user: str = ""
+
+    @property
+    def url(self) -> StoreUrl:
+        """The store's address."""
+        return StoreUrl(f"redis://127.0.0.1:{self.port}/0")
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """The section of a gateway's configuration."""
+        whose = {"username": self.user, "password": {"env": "STORE_PASSWORD"}} if self.user else {}
+        return {"url": self.url.reveal(), **whose}
+
+
+def not_watching(server: RealServer) -> Way:
+    """Return a way to this server on which nothing is told, as on some that are managed."""
+    rules = ("on", f">{_STORE_PASSWORD}", "~*", "&*", "+@all", "-client|tracking")
+    server.command("ACL", "SETUSER", "unwatched", *rules)
+    return Way(server.port, "unwatched")
 
 
 @contextlib.contextmanager
@@ -241,19 +269,19 @@ def gateways(
     folder: Path,
     issuer: str,
     upstreams: tuple[int, int],
-    redis_ports: Sequence[int],
+    ways: Sequence[Way],
 ) -> list[Gateway]:
     """Start a gateway for each way to the store, all of them with the same public origin."""
-    ports = [free_port() for _ in redis_ports]
+    ports = [free_port() for _ in ways]
     plain, sockets = (f"http://127.0.0.1:{port}/" for port in upstreams)
     started = []
-    for number, (port, redis_port) in enumerate(zip(ports, redis_ports, strict=True)):
+    for number, (port, way) in enumerate(zip(ports, ways, strict=True)):
         admin = free_port()
         settings = {
             "public_origin": f"http://localhost:{ports[0]}",
             "listen": {"host": "127.0.0.1", "port": port, "workers": 1},
             "admin": {"port": admin},
-            "store": {"url": _url(redis_port).reveal()},
+            "store": way.settings,
             "keys": [{"id": "bench", "secret": {"env": "RING_KEY"}}],
             "providers": {
                 PROVIDER: {
@@ -272,13 +300,13 @@ def gateways(
         file.write_text(yaml.safe_dump(settings))
         command = Command(
             gateway_command("run", "--config", str(file)),
-            {"RING_KEY": _KEY, "CLIENT_SECRET": "a-client-secret-of-32-characters"},
-            says=_TOLD,
+            {
+                "RING_KEY": _KEY,
+                "CLIENT_SECRET": "a-client-secret-of-32-characters",
+                "STORE_PASSWORD": _STORE_PASSWORD,
+            },
+            says=_FORBIDDEN if way.user else _TOLD,
         )
         program = start(stack, command, folder / f"{number}.log", ",".join(map(str, CORES)))
         started.append(Gateway(port, admin, ports[0], program))
     return started
-
-
-def _url(port: int) -> StoreUrl:
-    return StoreUrl(f"redis://127.0.0.1:{port}/0")
