@@ -14,10 +14,8 @@ from gateway.ports import IndexName, LookupId, StoredRecord
 from tests.support.asgi import Answer
 from tests.support.browser import Browser
 from tests.support.clock import TurnableClock
-from tests.support.event_streams import Speaker, listen
 from tests.support.logout_tokens import FRAMED, deliver, frame, logout_token, post
 from tests.support.memory_store import MemoryStore
-from tests.support.websocket_ends import LiveApi, connected
 from tests.support.world import BASE, ISSUER, SESSION, World, settings_of
 
 
@@ -170,29 +168,6 @@ async def test_every_replica_may_be_told_and_every_replica_knows_j16() -> None:
     assert answer.status == 200
     for copy in copies:
         assert (await copy.fetch("/api/x")).status == 401
-
-
-async def test_open_channels_of_another_replica_are_closed_j16() -> None:
-    world = World(replicas=2)
-    browser = await world.logged_in()
-    here, there = await connected(browser, LiveApi(world), "/live/x")
-    answer = await deliver(world, logout_token(world.provider), gateway=world.gateways[1])
-    assert answer.status == 200
-    async with asyncio.timeout(2):
-        await here.until(lambda end: end.closed)
-        await there.until(lambda end: end.closed)
-    assert here.closed == (4401, "session.ended")
-
-
-async def test_open_event_streams_of_another_replica_are_ended_j16() -> None:
-    world = World(replicas=2)
-    speaker = Speaker(world)
-    hearer = await listen(world, await world.logged_in())
-    speaker.say(b"data: 1\n\n")
-    await hearer.until(lambda one: one.octets)
-    await deliver(world, logout_token(world.provider, sid=...), gateway=world.gateways[1])
-    await hearer.until(lambda one: one.finished)
-    assert b"event: gateway.ended" in hearer.octets
 
 
 async def test_a_lost_link_bounds_how_long_a_replica_may_not_know_j16() -> None:
