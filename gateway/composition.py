@@ -81,7 +81,6 @@ class Gateway:
     admin: ASGIApp
     refresher: Refresher
     login: Login
-    logout: Logout
     own_tasks: OwnTasks
     revocations: Revocations
     providers: Mapping[str, Provider]
@@ -106,7 +105,6 @@ class Gateway:
         await self.live.aclose()
         await self.refresher.aclose()
         await self.login.aclose()
-        await self.logout.aclose()
         await self.own_tasks.aclose()
         await self.revocations.aclose()
 
@@ -149,7 +147,8 @@ def compose(
     revocations = Revocations(
         Offering(providers, parts.clock, audit), parts.revocations, ring, parts.clock, parts.entropy
     )
-    logout = Logout(providers, sessions, revocations)
+    own_tasks = OwnTasks()
+    logout = Logout(providers, sessions, revocations, own_tasks)
     refresher = Refresher(
         providers,
         sessions,
@@ -165,7 +164,6 @@ def compose(
     account = Account(site, sessions, refresher, logout, leftovers)
     login = Login(providers, sessions, revocations.give_back, settings.login, audit)
     live = LiveChannels(sessions, refresher)
-    own_tasks = OwnTasks()
     provider_logout = ProviderLogout(providers, sessions, own_tasks)
     calls = ProviderCalls(site, provider_logout, parts.clock)
     endpoints = Endpoints(SigningIn(site, routes, login, sessions), account, calls)
@@ -210,7 +208,6 @@ def compose(
         ),
         refresher=refresher,
         login=login,
-        logout=logout,
         own_tasks=own_tasks,
         revocations=revocations,
         providers=providers,

@@ -6,6 +6,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from tests.support.clock import TurnableClock
+from tests.support.full_store import FullStore
 from tests.support.store_watcher import until
 from tests.support.world import LOGIN, SESSION, World
 
@@ -226,3 +228,13 @@ async def test_a_second_logout_after_a_503_that_took_effect_gives_the_token_back
     assert (await browser.fetch("/bff/logout", "POST")).status == 200
     await asyncio.sleep(0.05)
     assert world.provider.revoked == [value for value in world.issued() if value.startswith("rt-")]
+
+
+async def test_a_store_that_is_full_lets_a_person_leave() -> None:
+    clock = TurnableClock()
+    world = World(clock=clock, store=(store := FullStore(clock)))
+    browser = await world.logged_in()
+    store.full = True
+    assert (await browser.fetch("/bff/logout", "POST")).status == 200
+    assert store.live_sessions() == {}
+    assert len(world.provider.revoked) == 1

@@ -14,6 +14,7 @@ from gateway.ports import IndexName, LookupId, StoredRecord
 from tests.support.asgi import Answer
 from tests.support.browser import Browser
 from tests.support.clock import TurnableClock
+from tests.support.full_store import FullStore
 from tests.support.logout_tokens import FRAMED, deliver, frame, logout_token, post
 from tests.support.memory_store import MemoryStore
 from tests.support.world import BASE, ISSUER, SESSION, World, settings_of
@@ -281,27 +282,9 @@ async def test_wherever_the_store_fails_the_token_may_come_again_and_works() -> 
     assert faults >= 6
 
 
-class Full(MemoryStore):
-    """A store that takes nothing new, and deletes what it is told to (`OOM`)."""
-
-    full = False
-
-    async def mark(self, names: Sequence[IndexName], value: float, *, ttl: float) -> None:
-        self._refuse()
-        await super().mark(names, value, ttl=ttl)
-
-    async def claim(self, name: str, *, ttl: float) -> bool:
-        self._refuse()
-        return await super().claim(name, ttl=ttl)
-
-    def _refuse(self) -> None:
-        if self.full:
-            raise Unavailable(Code.STORE_UNAVAILABLE, note="OOM")
-
-
 async def test_a_full_store_takes_no_mark_and_yet_the_sessions_end() -> None:
     clock = TurnableClock()
-    world = World(clock=clock, store=(store := Full(clock)))
+    world = World(clock=clock, store=(store := FullStore(clock)))
     browser = await world.logged_in()
     store.full = True
     token = logout_token(world.provider)
