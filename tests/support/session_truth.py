@@ -138,11 +138,17 @@ class Truth:
         self.given_back.clear()
 
     def had_to_end(self, known: Known) -> bool:
-        """Whether the session may be over: somebody ended it, or its provider said so."""
-        if known.reasons or known.lapsed or known.family.revoked:
+        """Whether the session may be over: somebody ended it, or its provider said so.
+
+        Of the tokens that the record held in the end, that is: a token which had been replaced may
+        be refused to whoever is late with it, and that says nothing.
+        """
+        if known.reasons or known.family.revoked:
             return True
         if known.durable in self._families.valid:
             return False
+        if known.lapsed:  # two have spent it, and the answer to one of them is still on its way
+            return True
         # Its newest tokens may still be on their way, or in the memory of a living process.
         return all(_is_done_with(one) for one in self.presented if one.token == known.durable)
 
