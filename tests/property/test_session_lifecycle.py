@@ -102,10 +102,17 @@ class Lifecycle(LifecycleMachine):
 
     @rule(browser=who, place=where)
     def somebody_ends_their_others(self, browser: int, place: int) -> None:
-        async def end(tab: Browser) -> list[Answer]:
-            return [await tab.fetch("/bff/sessions", "DELETE")]
-
         known = self._session_of(browser)
+
+        async def end(tab: Browser) -> list[Answer]:
+            asked_by = [known.facts] if known else []
+            self.truth.ending_others += asked_by
+            answer = await tab.fetch("/bff/sessions", "DELETE")
+            # Not when the browser has left: the gateway goes on without it.
+            for facts in asked_by:
+                self.truth.ending_others.remove(facts)
+            return [answer]
+
         others = [
             one
             for one in self.truth.sessions.values()

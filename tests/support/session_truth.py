@@ -56,6 +56,7 @@ class Truth:
         self.given_back: list[Known] = []
         self.ordered: set[str] = set()  # the sids a provider has logged out
         self.ordered_at: dict[str, float] = {}  # when it has logged out a person, the last time
+        self.ending_others: list[Facts] = []  # whose owners are ending all their others
         self.wrong: list[str] = []
 
     def opened(self, lookup: LookupId, record: StoredRecord) -> tuple[Facts, Tokens]:
@@ -99,6 +100,9 @@ class Truth:
         lately = self.ordered_at.get(facts.subject, -1e12) > facts.created_at - _LATELY
         if family.sid in self.ordered or lately:
             known.reasons.add("backchannel_logout")  # it overtook the login
+        for ending in self.ending_others:  # a list that comes late names this one as well
+            if ending.subject == facts.subject and ending.browser != facts.browser:
+                known.reasons.add("other_session")
         self.sessions[lookup] = known
         return known
 
