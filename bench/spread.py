@@ -19,6 +19,9 @@ _HEAD = (
     "WebSocket closed elsewhere: p50",
     "p99",
     "longest",
+    "event stream ended elsewhere: p50",
+    "p99",
+    "longest",
 )
 
 
@@ -39,25 +42,31 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One kind of event; `answered` is when the process it was sent to had answered it."""
+    """One kind of event.
+
+    `answered` is when the process it was sent to had answered it; empty for what nobody sends.
+    """
 
     event: str
     answered: Sequence[float]
     refused: Sequence[float]
     closed: Sequence[float]
+    silent: Sequence[float]
+
+    def longest(self) -> float:
+        """Return how long it took at most until it had taken effect everywhere."""
+        return max(*self.refused, *self.closed, *self.silent)
 
 
 def table(rows: Sequence[Row]) -> str:
     """Return the rows as Markdown, in milliseconds."""
     lines = [_line(_HEAD), _line(["---", *["---:"] * (len(_HEAD) - 1)])]
     for row in rows:
-        refused, closed = Spread.of(row.refused), Spread.of(row.closed)
-        times = (
-            Spread.of(row.answered).p50,
-            *(refused.p50, refused.p99, refused.longest),
-            *(closed.p50, closed.p99, closed.longest),
-        )
-        lines.append(_line([row.event, str(len(row.refused)), *map(milliseconds, times)]))
+        spreads = map(Spread.of, (row.refused, row.closed, row.silent))
+        times = [time for one in spreads for time in (one.p50, one.p99, one.longest)]
+        answered = milliseconds(Spread.of(row.answered).p50) if row.answered else "–"
+        cells = [row.event, str(len(row.refused)), answered, *map(milliseconds, times)]
+        lines.append(_line(cells))
     return "\n".join(lines)
 
 

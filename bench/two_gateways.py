@@ -5,7 +5,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -17,7 +17,7 @@ from gateway.adapters.redis_client import StoreSettings
 from gateway.adapters.redis_store import RedisStore
 from gateway.adapters.system import SystemClock, SystemEntropy
 from gateway.ports import AuditEvent
-from gateway.secret import AccessToken, KeyMaterial, StoreUrl
+from gateway.secret import AccessToken, KeyMaterial, LoginBinding, StoreUrl
 from gateway.session.manager import Sessions
 from gateway.session.model import Session, SessionPolicy, Tokens
 from gateway.session.sealing import KeyRing, RingKey, unb64
@@ -30,8 +30,18 @@ PROVIDER = "main"
 CLIENT_ID = "spa"
 _COOKIE = "__Host-Http-session"
 _KEY = "T7Xl2V0pQ9sM4bWc8ZrEYhKj3NnUaGdF1oLiCxSvBqk"
+_STORE_PASSWORD = "a-password-of-nothing-but-this-server"
 _TOLD = "changes in the store are told"  # what a gateway logs when its link holds
+_FORBIDDEN = "does not let us watch"  # or when nothing is told
 _GUARD = 15.0  # seconds, for what takes milliseconds
+_OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+_EVENT = b"data: there\n\n"
+_STREAM = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    + f"{len(_EVENT):x}\r\n".encode()
+    + _EVENT
+    + b"\r\n"
+)
 
 
 class _Silent:
@@ -95,6 +105,17 @@ class Gateway:
             await client.recv()
             yield client
 
+    @contextlib.asynccontextmanager
+    async def event_stream(self, cookie: str) -> AsyncIterator["Talk"]:
+        """Open an event stream that has said something."""
+        async with self.connected() as talk:
+            talk.writer.write(
+                f"GET /api/events HTTP/1.1\r\nhost: {talk.host}\r\nx-csrf: 1\r\n"
+                f"sec-fetch-site: same-origin\r\ncookie: {_COOKIE}={cookie}\r\n\r\n".encode()
+            )
+            await talk.reader.readuntil(_EVENT)
+            yield talk
+
 
 @dataclass(frozen=True, slots=True)
 class Talk:
@@ -122,6 +143,21 @@ class Talk:
         await self.reader.readexactly(int(length or 0))
         return int(head.split(b" ", 2)[1])
 
+    async def begun(self, target: str, cookies: str) -> bytes:
+        """Return the head of the answer to a page load with these cookies."""
+        fields = f"host: {self.host}\r\nsec-fetch-site: none\r\ncookie: {cookies}"
+        mode = "sec-fetch-mode: navigate\r\nsec-fetch-dest: document"
+        self.writer.write(f"GET {target} HTTP/1.1\r\n{fields}\r\n{mode}\r\n\r\n".encode())
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
+        await self.reader.readexactly(int(length or 0))
+        return head
+
+    async def ended(self) -> float:
+        """Return when the event stream on this connection said that its session is over."""
+        await self.reader.readuntil(b"event: gateway.ended")
+        return time.perf_counter()
+
     async def refused(self, cookie: str) -> float:
         """Ask again and again; return when a session that was served was not served any more."""
         while (status := await self.ask("/api/x", cookie=cookie)) == 200:
@@ -145,7 +181,7 @@ class SessionMaker:
     """Makes sessions without a provider, as a login does."""
 
     def __init__(self, redis_port: int, issuer: str) -> None:
-        settings = StoreSettings(_url(redis_port), command_timeout=5, budget=15)
+        settings = StoreSettings(Way(redis_port).url, command_timeout=5, budget=15)
         self.store = RedisStore(settings)
         self._clock, entropy = SystemClock(), SystemEntropy()
         self._ring = KeyRing([RingKey("bench", KeyMaterial(unb64(_KEY)))], entropy)
@@ -153,13 +189,45 @@ class SessionMaker:
         self._sessions = Sessions(self.store, self._ring, policy, self._clock, entropy, _Silent())
         self._issuer = issuer
 
-    async def made(self, subject: str, sid: str | None = None) -> Victim:
-        """Store a new session of this person."""
+    async def made(self, subject: str, sid: str | None = None, **facts_beside: object) -> Victim:
+        """Store a new session of this person; of which other facts may be said."""
         now = self._clock.now()
         facts = facts_of_login(self._sessions.new_session_id(), self._issuer, subject, now, sid=sid)
+        facts = replace(facts, **facts_beside)  # type: ignore[arg-type]  # names of facts
         tokens = Tokens(AccessToken("a-token"), now + 3600, now, frozenset({"openid"}))
         session = await self._sessions.create(facts, tokens)
         return Victim(session, self._ring.cookie_value(session.handle))
+
+    def browser_of(self, login_cookie: str) -> str:
+        """Return by what name sessions know the browser that has this login cookie."""
+        binding = LoginBinding(login_cookie)
+        return self._ring.browser_tag(binding)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a gateway reaches the store; `user` is one who may not watch it."""
+
+    port: int
+    user: str = ""
+
+    @property
+    def url(self) -> StoreUrl:
+        """The store's address."""
+        return StoreUrl(f"redis://127.0.0.1:{self.port}/0")
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """The section of a gateway's configuration."""
+        whose = {"username": self.user, "password": {"env": "STORE_PASSWORD"}} if self.user else {}
+        return {"url": self.url.reveal(), **whose}
+
+
+def not_watching(server: RealServer) -> Way:
+    """Return a way to this server on which nothing is told, as on some that are managed."""
+    rules = ("on", f">{_STORE_PASSWORD}", "~*", "&*", "+@all", "-client|tracking")
+    server.command("ACL", "SETUSER", "unwatched", *rules)
+    return Way(server.port, "unwatched")
 
 
 @contextlib.contextmanager
@@ -182,8 +250,8 @@ async def api() -> AsyncIterator[tuple[int, int]]:
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, EOFError):
-            while await reader.readuntil(b"\r\n\r\n"):
-                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                writer.write(_STREAM if head.startswith(b"GET /events ") else _OK)
         writer.close()
 
     async with (
@@ -201,19 +269,19 @@ def gateways(
     folder: Path,
     issuer: str,
     upstreams: tuple[int, int],
-    redis_ports: Sequence[int],
+    ways: Sequence[Way],
 ) -> list[Gateway]:
     """Start a gateway for each way to the store, all of them with the same public origin."""
-    ports = [free_port() for _ in redis_ports]
+    ports = [free_port() for _ in ways]
     plain, sockets = (f"http://127.0.0.1:{port}/" for port in upstreams)
     started = []
-    for number, (port, redis_port) in enumerate(zip(ports, redis_ports, strict=True)):
+    for number, (port, way) in enumerate(zip(ports, ways, strict=True)):
         admin = free_port()
         settings = {
             "public_origin": f"http://localhost:{ports[0]}",
             "listen": {"host": "127.0.0.1", "port": port, "workers": 1},
             "admin": {"port": admin},
-            "store": {"url": _url(redis_port).reveal()},
+            "store": way.settings,
             "keys": [{"id": "bench", "secret": {"env": "RING_KEY"}}],
             "providers": {
                 PROVIDER: {
@@ -232,13 +300,13 @@ def gateways(
         file.write_text(yaml.safe_dump(settings))
         command = Command(
             gateway_command("run", "--config", str(file)),
-            {"RING_KEY": _KEY, "CLIENT_SECRET": "a-client-secret-of-32-characters"},
-            says=_TOLD,
+            {
+                "RING_KEY": _KEY,
+                "CLIENT_SECRET": "a-client-secret-of-32-characters",
+                "STORE_PASSWORD": _STORE_PASSWORD,
+            },
+            says=_FORBIDDEN if way.user else _TOLD,
         )
         program = start(stack, command, folder / f"{number}.log", ",".join(map(str, CORES)))
         started.append(Gateway(port, admin, ports[0], program))
     return started
-
-
-def _url(port: int) -> StoreUrl:
-    return StoreUrl(f"redis://127.0.0.1:{port}/0")

@@ -32,6 +32,7 @@ from gateway.session.login import Login
 from gateway.session.logout import Logout
 from gateway.session.manager import Sessions
 from gateway.session.offering import Offering
+from gateway.session.own_tasks import OwnTasks
 from gateway.session.provider import Provider, provider_of
 from gateway.session.provider_logout import ProviderLogout
 from gateway.session.refresh import Refresher
@@ -80,7 +81,7 @@ class Gateway:
     admin: ASGIApp
     refresher: Refresher
     login: Login
-    logout: Logout
+    own_tasks: OwnTasks
     revocations: Revocations
     providers: Mapping[str, Provider]
     audit: AuditLog
@@ -104,7 +105,7 @@ class Gateway:
         await self.live.aclose()
         await self.refresher.aclose()
         await self.login.aclose()
-        await self.logout.aclose()
+        await self.own_tasks.aclose()
         await self.revocations.aclose()
 
 
@@ -146,7 +147,8 @@ def compose(
     revocations = Revocations(
         Offering(providers, parts.clock, audit), parts.revocations, ring, parts.clock, parts.entropy
     )
-    logout = Logout(providers, sessions, revocations)
+    own_tasks = OwnTasks()
+    logout = Logout(providers, sessions, revocations, own_tasks)
     refresher = Refresher(
         providers,
         sessions,
@@ -162,7 +164,8 @@ def compose(
     account = Account(site, sessions, refresher, logout, leftovers)
     login = Login(providers, sessions, revocations.give_back, settings.login, audit)
     live = LiveChannels(sessions, refresher)
-    calls = ProviderCalls(site, ProviderLogout(providers, sessions), parts.clock)
+    provider_logout = ProviderLogout(providers, sessions, own_tasks)
+    calls = ProviderCalls(site, provider_logout, parts.clock)
     endpoints = Endpoints(SigningIn(site, routes, login, sessions), account, calls)
     pipeline = Pipeline(
         site=site,
@@ -180,7 +183,7 @@ def compose(
         incidents=Incidents(parts.clock, metrics.outage),
         fresh_id=RequestIds(parts.entropy),
     )
-    orders = Orders(Administration(sessions, audit), parts.clock, audit)
+    orders = Orders(Administration(sessions, audit), parts.clock, audit, own_tasks)
     access = access_of(settings)
     if announce:
         audit.record(logs.loaded(settings))
@@ -205,7 +208,7 @@ def compose(
         ),
         refresher=refresher,
         login=login,
-        logout=logout,
+        own_tasks=own_tasks,
         revocations=revocations,
         providers=providers,
         audit=audit,

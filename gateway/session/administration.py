@@ -7,7 +7,6 @@ Tokens are sealed under the cookie as well, so nothing here can read or revoke t
 operator ends is over at this gateway, and its refresh token stays good at the provider.
 """
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,12 +18,12 @@ from gateway.edge.administration import (
     Some,
 )
 from gateway.ports import AuditEvent, AuditLog, AuditName, Caller, LookupId, Outcome
+from gateway.session.ending import end_each
 from gateway.session.indexes import Listed, opened
 from gateway.session.manager import Sessions
 
 _PAGE = 200  # keys the store looks at in one of its steps
 _OPENED_AT_ONCE = 25  # sessions opened in one step of ours: some milliseconds for the largest
-_ENDED_AT_ONCE = 8  # of a worker's connections to the store; the rest is for whoever is served
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +85,7 @@ class Administration:
         return readable, [one for one in found if not isinstance(one, Listed)]
 
     async def _end_each(self, listed: Sequence[Listed], caller: Caller) -> int:
-        ended = 0
-        for start in range(0, len(listed), _ENDED_AT_ONCE):
-            some = listed[start : start + _ENDED_AT_ONCE]
-            ended += sum(
-                await asyncio.gather(
-                    *(
-                        self._sessions.end(one.lookup, one.facts, by="admin", caller=caller)
-                        for one in some
-                    )
-                )
-            )
-        return ended
+        return await end_each(self._sessions, listed, by="admin", caller=caller)
 
     async def _delete(self, lookups: Sequence[LookupId], caller: Caller) -> None:
         for lookup in lookups:

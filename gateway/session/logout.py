@@ -8,10 +8,9 @@ that has begun goes on without its browser.
 import asyncio
 import contextlib
 import json
-from collections.abc import Coroutine, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
 
-from gateway.errors import GatewayError, Unavailable
+from gateway.errors import Code, GatewayError, Refused, Unavailable
 from gateway.oidc import end_session
 from gateway.ports import Caller, LookupId
 from gateway.session import codec
@@ -19,15 +18,13 @@ from gateway.session.attempts import CLOCK_SKEW
 from gateway.session.indexes import Listed
 from gateway.session.manager import Sessions
 from gateway.session.model import Session
+from gateway.session.own_tasks import OwnTasks
 from gateway.session.provider import Provider, provider_of
 from gateway.session.revocation import Revocations
 from gateway.session.sealing import CannotOpen
 
-T = TypeVar("T")
-
 _KEPT_FOR = 600.0  # seconds the ended record is there for its last token to be read
 _PATIENCE = 1.0  # seconds a person waits for the provider, once the session has ended
-_LASTS = 2.0  # seconds logouts under way have when the gateway stops
 _RETURN_WITHIN = 3600.0  # seconds between leaving for the provider and coming back
 
 
@@ -35,12 +32,17 @@ class Logout:
     """Ends sessions at their user's wish."""
 
     def __init__(
-        self, providers: Mapping[str, Provider], sessions: Sessions, revocations: Revocations
+        self,
+        providers: Mapping[str, Provider],
+        sessions: Sessions,
+        revocations: Revocations,
+        own_tasks: OwnTasks,
     ) -> None:
+        """A browser that leaves must not leave half of a logout undone: hence `own_tasks`."""
         self._providers = providers
         self._sessions = sessions
         self._revocations = revocations
-        self._running: set[asyncio.Task[Any]] = set()
+        self._own_tasks = own_tasks
 
     async def user(self, session: Session, browser: str, return_to: str, caller: Caller) -> str:
         """End this session, revoke its refresh token, and return where the browser should go.
@@ -48,7 +50,7 @@ class Logout:
         That is the provider's end-session URL when it has one, else `return_to`. `browser` is the
         tag of the login cookie, which the answer drops; empty without one.
         """
-        return await self._through(self._leave(session, browser, return_to, caller))
+        return await self._own_tasks.run(self._leave(session, browser, return_to, caller))
 
     async def unread(self, cookie: str, browser: str, caller: Caller) -> bool:
         """End the session of a cookie that opens nothing here; True when there was one.
@@ -56,22 +58,12 @@ class Logout:
         Its record may be of a newer release, under a key that others know, or of a provider that
         others have: they would go on serving it (F33). Nobody here can read its tokens.
         """
-        return await self._through(self._leave_unread(cookie, browser, caller))
-
-    async def _through(self, logout: Coroutine[Any, Any, T]) -> T:
-        """Carry a logout out to its end: a browser that leaves must not leave half of it undone."""
-        task = asyncio.create_task(logout)
-        self._running.add(task)
-        task.add_done_callback(self._finished)
-        try:
-            return await asyncio.shield(task)
-        finally:
-            del task  # or its exception, whose traceback leads here, would keep itself alive (F17)
+        return await self._own_tasks.run(self._leave_unread(cookie, browser, caller))
 
     async def _leave(self, session: Session, browser: str, return_to: str, caller: Caller) -> str:
-        await self._note_departure(browser, session.facts.browser)
         deadline = asyncio.get_running_loop().time() + _PATIENCE
         _, attempt = await self._end_own(session, "user", caller)
+        await self._note_departure(browser, session.facts.browser)
         # Another tab may have logged in at the same moment and left a session beside this one.
         await self._sessions.browsers.logged_out(session.facts.browser, caller)
         url = await self._end_session_url(session, return_to, deadline)
@@ -89,7 +81,11 @@ class Logout:
         return ended
 
     async def _note_departure(self, *browsers: str) -> None:
-        # A full store takes no mark, and lets go of sessions all the same: that counts for more.
+        """Leave the mark for logins under way, before they are looked for among the sessions.
+
+        A store that is full takes none. This session has ended all the same, and one can log out
+        of what such a login makes.
+        """
         with contextlib.suppress(Unavailable):
             await self._sessions.departures.put(*browsers)
 
@@ -133,14 +129,9 @@ class Logout:
         token = session.tokens.refresh_token
         return await self._revocations.give_back(session.facts, token, caller)
 
-    def _finished(self, task: asyncio.Task[Any]) -> None:
-        self._running.discard(task)
-        if not task.cancelled():
-            task.exception()  # looked at, even when the browser has left
-
     async def another(self, current: Session, session_id: str, caller: Caller) -> bool:
         """End one of this user's sessions by its public id; False when there is none such."""
-        return await self._through(self._end_another(current, session_id, caller))
+        return await self._own_tasks.run(self._end_another(current, session_id, caller))
 
     async def _end_another(self, current: Session, session_id: str, caller: Caller) -> bool:
         by = "other_session"
@@ -154,12 +145,19 @@ class Logout:
         return False
 
     async def all_others(self, current: Session, caller: Caller) -> int:
-        """End all of this user's sessions but the current one; returns how many."""
-        return await self._through(self._end_all_others(current, caller))
+        """End all of this user's sessions but the current one; returns how many.
+
+        Raises `Refused(SESSION_ENDED)` when the current one is not among them any more: if its
+        browser has logged in again meanwhile, the newest session would be one of the others.
+        """
+        return await self._own_tasks.run(self._end_all_others(current, caller))
 
     async def _end_all_others(self, current: Session, caller: Caller) -> int:
         ended = 0
-        for listed in await self._of_user(current):
+        found = await self._of_user(current)
+        if all(listed.lookup != current.lookup for listed in found):
+            raise Refused(Code.SESSION_ENDED)
+        for listed in found:
             if listed.lookup != current.lookup:
                 ended += await self._sessions.end(
                     listed.lookup, listed.facts, by="other_session", caller=caller
@@ -182,11 +180,6 @@ class Logout:
             return None
         age = self._sessions.clock.now() - issued_at
         return str(return_to) if -CLOCK_SKEW <= age <= _RETURN_WITHIN else None
-
-    async def aclose(self) -> None:
-        """Wait a little for logouts under way."""
-        if self._running:
-            await asyncio.wait(self._running, timeout=_LASTS)
 
     async def _end_session_url(
         self, session: Session, return_to: str, deadline: float

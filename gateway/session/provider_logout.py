@@ -1,7 +1,8 @@
 """Sessions end because their provider says so: Back-Channel and Front-Channel Logout 1.0.
 
 The order of the steps makes a logout token safe to repeat (ADR 0023). Whatever fails, nothing of
-it is remembered as done, the provider is told 503, and the same token works when it comes again:
+it is remembered as done, the provider is told 503, and the same token works when it comes again.
+(Where the mark is what fails, the sessions are ended nevertheless.)
 
     refuse a token that was used · leave a mark for logins under way · end what is there · remember
 """
@@ -16,9 +17,12 @@ from gateway.oidc.keys import SignedToken
 from gateway.oidc.logout_token import LogoutOrder, check_logout_token, check_unverified
 from gateway.ports import Caller
 from gateway.secret import LogoutToken
+from gateway.session.ending import end_each
 from gateway.session.indexes import Listed
 from gateway.session.leftovers import kept_for
 from gateway.session.manager import Sessions
+from gateway.session.model import Facts
+from gateway.session.own_tasks import OwnTasks
 from gateway.session.provider import Provider
 
 _CLOCKS_DIFFER = 60.0  # seconds between replicas' clocks; a token is remembered so much longer
@@ -32,9 +36,12 @@ _SAME_FAULT = {
 class ProviderLogout:
     """Carries out what providers order, on any replica, without any cookie (J16, J19)."""
 
-    def __init__(self, providers: Mapping[str, Provider], sessions: Sessions) -> None:
+    def __init__(
+        self, providers: Mapping[str, Provider], sessions: Sessions, own_tasks: OwnTasks
+    ) -> None:
         self._providers = providers
         self._sessions = sessions
+        self._own_tasks = own_tasks
 
     def provider(self, name: str) -> Provider:
         """Return the OpenID provider of this name; `Refused(LOGIN_PROVIDER_UNKNOWN)` if none."""
@@ -57,16 +64,36 @@ class ProviderLogout:
         order = check_logout_token(
             await self._signed(provider, token), client, now=self._sessions.clock.now()
         )
-        store, once = self._sessions.store, _once(client.provider, order)
+        # A provider that waits no longer has ordered it all the same.
+        return await self._own_tasks.run(self._carry_out(provider, order, caller))
+
+    async def _carry_out(self, provider: Provider, order: LogoutOrder, caller: Caller) -> int:
+        client = provider.client
+        store, once = self._sessions.store, _once(client.client_id, order)
         if await store.claimed(once):
             raise Refused(Code.LOGOUT_TOKEN_REPLAYED)
-        await self._sessions.tombstones.put(client.provider, order)
-        found = await self._of_order(provider, order)
-        ended = await self._end(found, "backchannel_logout", caller, keeps=not client.is_offline)
+        try:
+            await self._sessions.tombstones.put(self._same_client(provider), order)
+        finally:
+            # Even when no mark could be left: a store that is full takes none, but forgets what it
+            # is told to. The fault is answered all the same, for a login under way may be missed.
+            ended = await self._end(provider, order, caller)
         left = order.expires_at + client.leeway - self._sessions.clock.now()
         if not await store.claim(once, ttl=max(left, 0.0) + _CLOCKS_DIFFER):
             raise Refused(Code.LOGOUT_TOKEN_REPLAYED, note="another replica has just got it too")
         return ended
+
+    async def _end(self, provider: Provider, order: LogoutOrder, caller: Caller) -> int:
+        found = await self._of_order(provider, order)
+        now = self._sessions.clock.now()
+
+        def keep(facts: Facts) -> float:
+            offline = self._providers[facts.provider].client.is_offline
+            return 0.0 if offline else kept_for(facts, now)
+
+        return await end_each(
+            self._sessions, found, by="backchannel_logout", caller=caller, keep=keep
+        )
 
     async def front_channel(self, provider: Provider, sid: str, caller: Caller) -> int:
         """End the sessions of a provider's session; returns how many ended. Raises `Unavailable`.
@@ -74,8 +101,11 @@ class ProviderLogout:
         Nothing proves who sent it, so nothing is done that another login does not mend: no token
         is revoked (H17).
         """
+        return await self._own_tasks.run(self._end_framed(provider, sid, caller))
+
+    async def _end_framed(self, provider: Provider, sid: str, caller: Caller) -> int:
         found = await self._of_sid(provider, sid)
-        return await self._end(found, "frontchannel_logout", caller)
+        return await end_each(self._sessions, found, by="frontchannel_logout", caller=caller)
 
     async def _signed(self, provider: Provider, token: LogoutToken) -> SignedToken:
         try:
@@ -94,31 +124,32 @@ class ProviderLogout:
         if order.subject is None:
             return []
         found = await self._sessions.indexes.of_user(order.issuer, order.subject)
-        return _of_provider(provider, found)
+        return self._of_client(provider, found)
 
     async def _of_sid(self, provider: Provider, sid: str) -> list[Listed]:
         found = await self._sessions.indexes.of_sid(provider.client.issuer, sid)
-        return _of_provider(provider, found)
+        return self._of_client(provider, found)
 
-    async def _end(
-        self, found: Sequence[Listed], by: str, caller: Caller, *, keeps: bool = False
-    ) -> int:
-        ended = 0
-        now = self._sessions.clock.now()
-        for listed in found:
-            keep = kept_for(listed.facts, now) if keeps else 0.0
-            ended += await self._sessions.end(
-                listed.lookup, listed.facts, by=by, caller=caller, keep=keep
-            )
-        return ended
+    def _of_client(self, provider: Provider, found: Sequence[Listed]) -> list[Listed]:
+        """Leave out sessions of another client at the same issuer: it was not for that one."""
+        names = self._same_client(provider)
+        return [one for one in found if one.facts.provider in names]
+
+    def _same_client(self, provider: Provider) -> list[str]:
+        """Return the names under which this client of this issuer is configured.
+
+        It may have several, with other scopes each, say. The provider knows but one client: what it
+        says of it is about the sessions of every name.
+        """
+        whose = (provider.client.issuer, provider.client.client_id)
+        return [
+            name
+            for name, one in self._providers.items()
+            if (one.client.issuer, one.client.client_id) == whose
+        ]
 
 
-def _of_provider(provider: Provider, found: Sequence[Listed]) -> list[Listed]:
-    """Leave out sessions of another client at the same issuer: the token was not for that one."""
-    return [one for one in found if one.facts.provider == provider.client.provider]
-
-
-def _once(provider: str, order: LogoutOrder) -> str:
+def _once(client_id: str, order: LogoutOrder) -> str:
     """Return the name under which a token is remembered; a `jti` may hold anything."""
-    octets = json.dumps([provider, order.issuer, order.jti]).encode()
+    octets = json.dumps([client_id, order.issuer, order.jti]).encode()
     return f"logout:{hashlib.sha256(octets).hexdigest()}"

@@ -10,6 +10,7 @@ If the login misses the mark, then by the same reasoning the list finds the sess
 """
 
 import math
+from collections.abc import Sequence
 
 from gateway.oidc.id_token import OLDEST
 from gateway.oidc.logout_token import LogoutOrder
@@ -29,12 +30,13 @@ class Tombstones:
         self._store = store
         self._ring = ring
 
-    async def put(self, provider: str, order: LogoutOrder) -> None:
-        """Leave the order's mark, under every key of the ring: others may know but one of them.
+    async def put(self, providers: Sequence[str], order: LogoutOrder) -> None:
+        """Leave the order's mark for logins at each of these, which are names of one client.
 
-        Raises `Unavailable`.
+        Under every key of the ring: others may know but one of them. Raises `Unavailable`.
         """
-        await self._store.mark(self._of_order(provider, order), order.issued_at, ttl=KEPT_FOR)
+        marks = [mark for name in providers for mark in self._of_order(name, order)]
+        await self._store.mark(marks, order.issued_at, ttl=KEPT_FOR)
 
     async def overtook(self, facts: Facts, issued_at: float | None) -> bool:
         """Whether an order as young as this login's ID token, or younger, was about its session.

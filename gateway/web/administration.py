@@ -32,6 +32,7 @@ from gateway.ports import AuditEvent, AuditLog, AuditName, Caller, Clock, Outcom
 from gateway.secret import AdminToken
 from gateway.session.administration import Administration
 from gateway.session.indexes import Listed
+from gateway.session.own_tasks import OwnTasks
 from gateway.web.problems import PROBLEMS
 from gateway.web.relay import request_of
 
@@ -120,13 +121,22 @@ class AdminDesk:
 class Orders:
     """Carries out what an operator asks for."""
 
-    def __init__(self, administration: Administration, clock: Clock, audit: AuditLog) -> None:
+    def __init__(
+        self, administration: Administration, clock: Clock, audit: AuditLog, own_tasks: OwnTasks
+    ) -> None:
+        self._own_tasks = own_tasks
         self._administration = administration
         self._clock = clock
         self._audit = audit
 
     async def carry_out(self, asked: Asked) -> Answer:
-        """Return the answer. Raises nothing: who waits for it may be another process."""
+        """Return the answer. Raises nothing: who waits for it may be another process.
+
+        An operator who waits no longer has ordered it all the same.
+        """
+        return await self._own_tasks.run(self._carry_out(asked))
+
+    async def _carry_out(self, asked: Asked) -> Answer:
         try:
             order = read_order(asked.method, asked.target)
             members, note = await self._result(order, Caller(address=asked.address))

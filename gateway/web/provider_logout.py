@@ -4,9 +4,10 @@ Neither looks at a cookie: the first is called by the provider itself, and the s
 on its page, where browsers keep ours back (J4, J19). So there is nothing a cross-site request
 could borrow, and both are open to everybody; failures are limited by address (J17).
 
-What fails without having cost a signature check does not count: other customers of one provider
-can have it send us tokens that are meant for them, and a provider may deliver a token twice. Both
-come from its own address, and must not use up what its genuine tokens need.
+Two kinds of failure do not count. Claims that are not for us cost no signature check, and other
+customers of one provider can have it send us tokens that are meant for them. And nobody but the
+provider has a token to deliver twice. Both come from its own address, and must not use up what its
+genuine tokens need.
 """
 
 from gateway.edge.headers import framed_page_fields, page_fields

@@ -44,38 +44,12 @@ async def test_every_websocket_of_the_session_ends_and_no_other() -> None:
     await other[1].until(lambda end: end.messages == ["still here"])
 
 
-async def test_ending_another_session_ends_its_channels() -> None:
-    world = World()
-    api = LiveApi(world)
-    laptop, phone = await world.logged_in(), await world.logged_in()
-    here, there = await connected(phone, api)
-    await laptop.fetch("/bff/sessions", "DELETE")
-    await ended(here, there)
-
-
-async def test_a_new_login_in_the_browser_ends_the_old_sessions_channels() -> None:
-    world = World()
-    browser, here, there = await opened(world)
-    world.clock.advance(60)
-    await browser.navigate("/bff/login")
-    await ended(here, there)
-
-
 async def test_a_providers_verdict_at_a_refresh_ends_them_h10() -> None:
     world = World()
     browser, here, there = await opened(world)
     world.provider.refresh_tokens.clear()
     world.clock.advance(400)
     assert (await browser.fetch("/api/x")).status == 401
-    await ended(here, there)
-
-
-async def test_a_session_ended_by_another_process_ends_them_here_j16() -> None:
-    world = World(replicas=2)
-    browser, here, there = await opened(world)
-    other = world.browser(world.gateways[1])
-    other.cookies = dict(browser.cookies)
-    await other.fetch("/bff/logout", "POST")
     await ended(here, there)
 
 

@@ -6,7 +6,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from gateway.errors import Code, Unavailable
+from tests.support.clock import TurnableClock
+from tests.support.full_store import FullStore
 from tests.support.store_watcher import until
 from tests.support.world import LOGIN, SESSION, World
 
@@ -229,14 +230,11 @@ async def test_a_second_logout_after_a_503_that_took_effect_gives_the_token_back
     assert world.provider.revoked == [value for value in world.issued() if value.startswith("rt-")]
 
 
-async def test_a_store_that_takes_no_mark_does_not_keep_anybody_logged_in() -> None:
-    """A full one: it refuses to write, and deletes what it is told to."""
-    world = World()
+async def test_a_store_that_is_full_lets_a_person_leave() -> None:
+    clock = TurnableClock()
+    world = World(clock=clock, store=(store := FullStore(clock)))
     browser = await world.logged_in()
-
-    async def is_full(*_: Any, **__: Any) -> None:
-        raise Unavailable(Code.STORE_UNAVAILABLE)
-
-    world.store.mark = is_full
+    store.full = True
     assert (await browser.fetch("/bff/logout", "POST")).status == 200
-    assert world.store.live_sessions() == {}
+    assert store.live_sessions() == {}
+    assert len(world.provider.revoked) == 1

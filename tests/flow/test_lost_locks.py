@@ -90,6 +90,27 @@ async def test_who_takes_a_lock_over_reads_once_more_when_it_is_theirs_for_good(
     assert world.provider.seen("/token") == 2
 
 
+async def test_the_loser_of_a_race_is_refused_reads_again_and_deletes_nothing() -> None:
+    world = World(replicas=2, timing=ASLEEP)
+    browser = await world.logged_in()
+    other = elsewhere(world, browser)
+    world.clock.advance(400)
+    gate = Gate(world, "/token")  # on its way for longer than a lease
+    late = asyncio.create_task(browser.fetch("/api/late"))
+    await gate.reached.wait()
+    world.clock.advance(5.1)
+    assert (await other.fetch("/api/x")).status == 200
+    stored, tokens = world.store.live_sessions(), world.api.sent(b"authorization")
+    gate.open()
+    assert (await late).status == 200
+    assert world.provider.families.spent.most_common(1)[0][1] == 2  # so the second was refused
+    assert world.api.sent(b"authorization") == tokens
+    assert world.store.live_sessions() == stored
+    assert world.audit("session.ended") == []
+    assert world.audit("token.refresh_failed") == []
+    assert (await other.fetch("/api/x")).status == 200
+
+
 async def test_a_mistake_of_ours_under_the_lock_is_told_as_it_is_and_the_lock_given_back(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -219,3 +219,21 @@ async def test_a_login_that_fails_after_its_browser_left_is_in_the_audit_log() -
     await world.gateway.aclose()
     assert [line["code"] for line in world.audit("login.failed")] == ["id_token.nonce"]
     assert world.store.live_sessions() == {}
+
+
+async def test_ending_all_others_ends_no_login_that_came_while_it_was_on_its_way() -> None:
+    """A store may take its time over the list, and then name a session nobody has spoken of."""
+    world = World()
+    browser = await world.logged_in()
+    await world.logged_in()
+    listing = HeldList(world.stores[0])
+    ending = asyncio.create_task(browser.fetch("/bff/sessions", "DELETE"))
+    await listing.begun.wait()
+    world.clock.advance(10)
+    again = tab_of(world, browser)
+    await again.navigate("/bff/login?prompt=login")
+    listing.release()
+    answer = await ending
+    assert (answer.status, answer.json()["code"]) == (401, "session.ended")
+    assert (await again.fetch("/api/x")).status == 200
+    assert "other_session" not in [line["by"] for line in world.audit("session.ended")]

@@ -14,13 +14,10 @@ from gateway.ports import IndexName, LookupId, StoredRecord
 from tests.support.asgi import Answer
 from tests.support.browser import Browser
 from tests.support.clock import TurnableClock
-from tests.support.event_streams import Speaker, listen
-from tests.support.logout_tokens import deliver, frame, logout_token, post
+from tests.support.full_store import FullStore
+from tests.support.logout_tokens import FRAMED, deliver, frame, logout_token, post
 from tests.support.memory_store import MemoryStore
-from tests.support.websocket_ends import LiveApi, connected
 from tests.support.world import BASE, ISSUER, SESSION, World, settings_of
-
-FRAMED = {"main": {**BASE["providers"]["main"], "frontchannel_logout": True}}
 
 
 async def is_in(browser: Browser) -> bool:
@@ -131,6 +128,31 @@ async def test_a_session_sealed_under_an_older_key_is_found_as_well_d16() -> Non
     assert not await is_in(browser)
 
 
+TWO_NAMES = {
+    "main": {**BASE["providers"]["main"], "frontchannel_logout": True},
+    "stepup": {**BASE["providers"]["main"], "scopes": ["openid", "admin"]},
+}
+
+
+@pytest.mark.parametrize("channel", ["back", "front"])
+async def test_a_client_that_is_configured_under_two_names_is_one_to_its_provider(
+    channel: str,
+) -> None:
+    world = World(settings_of({"providers": TWO_NAMES}))
+    one, two = await world.logged_in("main"), await world.logged_in("stepup")
+    if channel == "back":
+        token = logout_token(world.provider)
+        assert (await deliver(world, token)).status == 200
+        again = await deliver(world, token, name="stepup")
+        assert again.json()["code"] == "logout_token.replayed"
+    else:
+        assert (await frame(world, f"iss={quote(ISSUER)}&sid=sid-1")).status == 200
+    assert world.store.live_sessions() == {}
+    assert not await is_in(one)
+    assert not await is_in(two)
+    assert {line["provider"] for line in world.audit("session.ended")} == {"main", "stepup"}
+
+
 # -- everywhere at once
 
 
@@ -147,29 +169,6 @@ async def test_every_replica_may_be_told_and_every_replica_knows_j16() -> None:
     assert answer.status == 200
     for copy in copies:
         assert (await copy.fetch("/api/x")).status == 401
-
-
-async def test_open_channels_of_another_replica_are_closed_j16() -> None:
-    world = World(replicas=2)
-    browser = await world.logged_in()
-    here, there = await connected(browser, LiveApi(world), "/live/x")
-    answer = await deliver(world, logout_token(world.provider), gateway=world.gateways[1])
-    assert answer.status == 200
-    async with asyncio.timeout(2):
-        await here.until(lambda end: end.closed)
-        await there.until(lambda end: end.closed)
-    assert here.closed == (4401, "session.ended")
-
-
-async def test_open_event_streams_of_another_replica_are_ended_j16() -> None:
-    world = World(replicas=2)
-    speaker = Speaker(world)
-    hearer = await listen(world, await world.logged_in())
-    speaker.say(b"data: 1\n\n")
-    await hearer.until(lambda one: one.octets)
-    await deliver(world, logout_token(world.provider, sid=...), gateway=world.gateways[1])
-    await hearer.until(lambda one: one.finished)
-    assert b"event: gateway.ended" in hearer.octets
 
 
 async def test_a_lost_link_bounds_how_long_a_replica_may_not_know_j16() -> None:
@@ -281,6 +280,23 @@ async def test_wherever_the_store_fails_the_token_may_come_again_and_works() -> 
         assert len(store.live_sessions()) == 1
         assert len(world.audit("session.ended")) == 3
     assert faults >= 6
+
+
+async def test_a_full_store_takes_no_mark_and_yet_the_sessions_end() -> None:
+    clock = TurnableClock()
+    world = World(clock=clock, store=(store := FullStore(clock)))
+    browser = await world.logged_in()
+    store.full = True
+    token = logout_token(world.provider)
+    for _ in range(2):  # nothing of it is remembered: a login under way may have been missed
+        answer = await deliver(world, token)
+        assert (answer.status, answer.json()["code"]) == (503, "store.unavailable")
+        assert store.live_sessions() == {}
+    assert not await is_in(browser)
+    assert len(world.audit("session.ended")) == 1
+    store.full = False
+    assert (await deliver(world, token)).status == 200
+    assert (await deliver(world, token)).json()["code"] == "logout_token.replayed"
 
 
 async def test_a_provider_that_cannot_be_asked_for_its_keys_is_503_and_the_token_stays_good() -> (
@@ -436,6 +452,15 @@ async def test_somebody_elses_logout_overtakes_nobody_j12_j13(claims: dict[str, 
     )
     assert page.status == 200
     assert await is_in(browser)
+
+
+async def test_a_logout_overtakes_logins_by_every_name_of_its_client_j13() -> None:
+    world = World(settings_of({"providers": TWO_NAMES}))
+    _, page = await overtaken(
+        world, lambda: deliver(world, logout_token(world.provider), name="stepup")
+    )
+    assert page.status == 403
+    assert world.store.live_sessions() == {}
 
 
 async def test_a_hanging_revocation_does_not_hold_whoever_was_overtaken_h16() -> None:

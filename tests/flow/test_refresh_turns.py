@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import Code, Unavailable
-from gateway.ports import LookupId
-from gateway.session.refresh import Purpose
+from gateway.ports import Caller, LookupId
 from gateway.session.timing import Timing
 from tests.support.browser import Browser
 from tests.support.slow_grants import SlowGrants
@@ -66,17 +65,76 @@ async def test_two_hundred_calls_over_four_processes_cost_one_grant_h8_f16() -> 
     assert world.store.lock_of(world.lookup_of(everywhere[0]))[1].owner is None
 
 
-def test_tokens_for_another_audience_or_other_scopes_are_never_shared() -> None:
-    """One grant per (session, audience, scopes); their refresh token has one lock all the same."""
-    orders, admin = frozenset({"orders"}), frozenset({"orders", "admin"})
-    one, two = LookupId("a" * 64), LookupId("b" * 64)
-    purposes = {
-        Purpose(lookup, audience, scopes)
-        for lookup in (one, two)
-        for audience in ("", "https://orders.example")
-        for scopes in (orders, admin)
-    }
-    assert len(purposes) == 8
+async def test_other_scopes_and_other_sessions_are_other_refreshes_with_one_grant_a_session() -> (
+    None
+):
+    """Or one's token would go to another; their refresh token has one lock all the same."""
+    world = World()
+    refresher, sessions = world.gateway.refresher, world.gateway.refresher._sessions
+    opened = []
+    for browser in (await world.logged_in(), await world.logged_in()):
+        session = await sessions.open(browser.cookies[SESSION].value, extend=False)
+        assert session is not None
+        opened.append(session)
+    one, other = opened
+    fewer = replace(one, tokens=replace(one.tokens, scopes=frozenset({"openid"})))
+    world.clock.advance(400)
+    slow = SlowGrants(world.provider)
+    asking = [
+        asyncio.create_task(refresher.tokens_for(session, Caller()))
+        for session in (one, one, fewer, other)
+    ]
+    await until(lambda: slow.waiting == 2)
+    assert len(refresher._flights) == 3
+    slow.release()
+    first, again, narrow, another = await asyncio.gather(*asking)
+    assert first == again == narrow != another
+    assert world.provider.seen("/token") == 4  # two logins, and one for each
+
+
+async def test_who_waits_is_woken_and_does_not_wait_for_the_end_of_the_lease() -> None:
+    timing = replace(Timing(), lease=60.0, renew_every=1000.0)
+    world = World(replicas=2, timing=timing)
+    one, other = browsers(world, await world.logged_in())
+    world.clock.advance(400)
+    slow = SlowGrants(world.provider)
+    first = asyncio.create_task(one.fetch("/api/x"))
+    await slow.begun.wait()
+    second = asyncio.create_task(other.fetch("/api/x"))
+    await until(lambda: world.gateways[1].refresher._turns._waiting != {})
+    await asyncio.sleep(0.05)
+    assert not second.done()
+    slow.release()
+    async with asyncio.timeout(timing.lease / 6):
+        answers = await asyncio.gather(first, second)
+    assert [answer.status for answer in answers] == [200, 200]
+    assert world.provider.seen("/token") == 2
+
+
+async def test_a_renewal_that_is_on_its_way_does_not_take_a_lock_that_was_given_back() -> None:
+    world = World(timing=replace(Timing(), renew_every=0.01))
+    browser = await world.logged_in()
+    lookup, lock = world.lookup_of(browser), world.gateway.refresher._turns._lock
+    plain, gate, held = lock.renew, asyncio.Event(), asyncio.Event()
+
+    async def slowly(lookup: LookupId, owner: str, **terms: Any) -> bool:
+        held.set()
+        await gate.wait()
+        return await plain(lookup, owner, **terms)
+
+    lock.renew = slowly  # type: ignore[method-assign]  # the same, later
+    world.clock.advance(400)
+    slow = SlowGrants(world.provider)
+    call = asyncio.create_task(browser.fetch("/api/x"))
+    await slow.begun.wait()
+    await held.wait()
+    slow.release()
+    await until(lambda: len(world.audit("token.refreshed")) == 1)
+    await asyncio.sleep(0.05)  # all is done by now that does not wait for the renewal
+    gate.set()
+    assert (await call).status == 200
+    await asyncio.sleep(0.05)
+    assert world.store.lock_of(lookup)[1].owner is None
 
 
 async def test_whose_token_is_still_good_never_waits_for_anybodys_grant_h11() -> None:

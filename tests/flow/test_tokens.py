@@ -233,6 +233,20 @@ async def test_a_refreshed_id_token_of_somebody_else_ends_the_session_g18(
     assert world.api.received == []
 
 
+async def test_a_refreshed_id_token_of_another_issuer_ends_the_session_g18() -> None:
+    """A person is both, issuer and subject (OpenID Connect Core section 12.2)."""
+    world = World()
+    browser = await world.logged_in()
+    world.provider.change_id_token = lambda claims: {**claims, "iss": "https://other.example"}
+    world.clock.advance(400)
+    answer = await browser.fetch("/api/x")
+    assert (answer.status, answer.json()["code"]) == (401, "session.ended")
+    assert world.store.live_sessions() == {}
+    assert world.api.received == []
+    (ended,) = world.audit("session.ended")
+    assert ended["by"] == "provider"
+
+
 async def test_a_missing_scope_is_a_403_and_the_api_hears_nothing() -> None:
     world = World()
     browser = await world.logged_in()

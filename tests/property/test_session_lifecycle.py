@@ -19,9 +19,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
 
 from gateway.edge.messages import UpstreamRequest
-from gateway.errors import Unavailable
+from gateway.errors import Code, Refused, Unavailable
 from gateway.oidc.back_channel import BackChannelRequest
+from gateway.oidc.token_endpoint import GrantRefused
 from gateway.ports import Caller, Doubt, LookupId, Mine, Turn
+from gateway.session.granting import Task
 from gateway.session.model import Session, Tokens
 from gateway.session.token_life import SAFETY
 from tests.support.asgi import Answer, call
@@ -33,6 +35,7 @@ from tests.support.lifecycle_machine import (
     PEOPLE,
     PREFIX,
     REPLICAS,
+    TIMING,
     LifecycleMachine,
     UnderWay,
 )
@@ -99,10 +102,17 @@ class Lifecycle(LifecycleMachine):
 
     @rule(browser=who, place=where)
     def somebody_ends_their_others(self, browser: int, place: int) -> None:
-        async def end(tab: Browser) -> list[Answer]:
-            return [await tab.fetch("/bff/sessions", "DELETE")]
-
         known = self._session_of(browser)
+
+        async def end(tab: Browser) -> list[Answer]:
+            asked_by = [known.facts] if known else []
+            self.truth.ending_others += asked_by
+            answer = await tab.fetch("/bff/sessions", "DELETE")
+            # Not when the browser has left: the gateway goes on without it.
+            for facts in asked_by:
+                self.truth.ending_others.remove(facts)
+            return [answer]
+
         others = [
             one
             for one in self.truth.sessions.values()
@@ -262,12 +272,41 @@ class Lifecycle(LifecycleMachine):
     def a_living_holder_loses_its_lease(self, nth: int) -> None:
         """As one that was suspended does; from then on two may spend the same refresh token."""
         self.troubled = True
-        keys = [key for key, is_dead in self._leases() if not is_dead][nth : nth + 1]
+        self._lapse([key for key, is_dead in self._leases() if not is_dead][nth : nth + 1])
+
+    def _lapse(self, keys: list[str]) -> None:
         for key in keys:
             known = self.truth.sessions.get(LookupId(key.removeprefix(f"{PREFIX}g:")))
             if known is not None:
                 known.lapsed = True
         self._end_leases(keys)
+
+    @rule(
+        really=st.sampled_from([True, False, False]),
+        browser=who,
+        places=st.permutations(range(REPLICAS)),
+        mishap=st.sampled_from([Mishap.LINGERS, Mishap.HOLDS]),
+        wakes=st.booleans(),
+    )
+    def a_holder_sleeps_until_another_has_had_its_turn(
+        self, really: bool, browser: int, places: list[int], mishap: Mishap, wakes: bool
+    ) -> None:
+        """Before its token is spent, or before it has heard of it; it wakes up then, or later."""
+        first, second, _ = places
+        known = self._session_of(browser)
+        if not really or known is None:
+            return  # last words take their time, and steps are to be many
+        self.clock.advance(301.0)
+        self.a_refresh_will_go_wrong(first, mishap)
+        self._calls(browser, [first])
+        self.a_replica_loses_the_store(first)
+        self._lapse([key for key, _ in self._leases() if key.endswith(known.lookup)])
+        self._calls(browser, [second])
+        self._run(asyncio.sleep(TIMING.last_word + 0.03))
+        self._settles()
+        if wakes:
+            self.a_replica_has_the_store_again(first)
+            self.a_refresh_goes_on(0, lost=False)
 
     @rule(place=where, mishap=st.sampled_from(Mishap))
     def a_refresh_will_go_wrong(self, place: int, mishap: Mishap) -> None:
@@ -563,3 +602,20 @@ def test_a_token_that_waited_for_the_store_for_longer_than_it_lives_is_not_sent_
     machine.nothing_that_must_not_happen_has_happened()
     machine.everything_heals()
     machine.nothing_that_must_not_happen_has_happened()
+
+
+def test_the_model_itself_notices_a_session_that_ends_for_a_token_that_was_replaced(
+    machine: Lifecycle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    granting = machine.fleet.members[0].gateway.refresher._granting
+
+    async def rash(session: Session, _: GrantRefused, __: object, task: Task) -> Session:
+        await granting._end(session, None, task.caller)
+        raise Refused(Code.SESSION_ENDED)
+
+    monkeypatch.setattr(granting, "_after_refusal", rash)
+    machine.a_holder_sleeps_until_another_has_had_its_turn(
+        really=True, browser=0, places=[0, 1, 2], mishap=Mishap.LINGERS, wakes=True
+    )
+    with pytest.raises(AssertionError, match="I5"):
+        machine.nothing_that_must_not_happen_has_happened()

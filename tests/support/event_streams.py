@@ -78,7 +78,11 @@ class Hearer:
 
 
 async def listen(
-    world: World, browser: Browser, path: str = "/api/events", *more: tuple[bytes, bytes]
+    world: World,
+    browser: Browser,
+    path: str = "/api/events",
+    *more: tuple[bytes, bytes],
+    replica: int = 0,
 ) -> Hearer:
     """Open an EventSource at this path, and wait for the answer's header."""
     hearer = Hearer()
@@ -105,7 +109,8 @@ async def listen(
         "gateway.raw_target": path.encode(),
         "gateway.connection": hearer.connection,
     }
-    running = world.gateway.public(scope, hearer._receive, hearer._send)
+    gateway = world.gateways[replica]
+    running = gateway.public(scope, hearer._receive, hearer._send)
     hearer.task = asyncio.ensure_future(running)
     await hearer.until(lambda one: one.status)
     return hearer

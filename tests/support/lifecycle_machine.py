@@ -38,7 +38,8 @@ PREFIX = "gw:"
 # is over before one notices.
 TIMING = Timing(
     lease=60.0,
-    renew_every=0.05,
+    renew_every=0.02,
+    last_word=0.05,
     first_pause=0.01,
     longest_pause=0.05,
     patience=0.1,

@@ -14,6 +14,9 @@ from tests.support.world import BASE, World, settings_of
 EVENT = "http://schemas.openid.net/event/backchannel-logout"
 FORM = b"application/x-www-form-urlencoded"
 
+FRAMED = {"main": {**BASE["providers"]["main"], "frontchannel_logout": True}}
+"""A provider that may log out through frames."""
+
 _JTI = count()
 
 
@@ -28,10 +31,9 @@ class CountingJose(JoserfcJose):
         return super().verify(token, keys, algorithms)
 
 
-def framed(**more: Any) -> World:
+def framed() -> World:
     """A world whose provider may log out through frames."""
-    main = {**BASE["providers"]["main"], "frontchannel_logout": True, **more}
-    return World(settings_of({"providers": {"main": main}}))
+    return World(settings_of({"providers": FRAMED}))
 
 
 def logout_claims(provider: FakeProvider, **changes: Any) -> Claims:

@@ -56,6 +56,7 @@ class Truth:
         self.given_back: list[Known] = []
         self.ordered: set[str] = set()  # the sids a provider has logged out
         self.ordered_at: dict[str, float] = {}  # when it has logged out a person, the last time
+        self.ending_others: list[Facts] = []  # whose owners are ending all their others
         self.wrong: list[str] = []
 
     def opened(self, lookup: LookupId, record: StoredRecord) -> tuple[Facts, Tokens]:
@@ -99,6 +100,9 @@ class Truth:
         lately = self.ordered_at.get(facts.subject, -1e12) > facts.created_at - _LATELY
         if family.sid in self.ordered or lately:
             known.reasons.add("backchannel_logout")  # it overtook the login
+        for ending in self.ending_others:  # a list that comes late names this one as well
+            if ending.subject == facts.subject and ending.browser != facts.browser:
+                known.reasons.add("other_session")
         self.sessions[lookup] = known
         return known
 
@@ -138,11 +142,17 @@ class Truth:
         self.given_back.clear()
 
     def had_to_end(self, known: Known) -> bool:
-        """Whether the session may be over: somebody ended it, or its provider said so."""
-        if known.reasons or known.lapsed or known.family.revoked:
+        """Whether the session may be over: somebody ended it, or its provider said so.
+
+        Of the tokens that the record held in the end, that is: a token which had been replaced may
+        be refused to whoever is late with it, and that says nothing.
+        """
+        if known.reasons or known.family.revoked:
             return True
         if known.durable in self._families.valid:
             return False
+        if known.lapsed:  # two have spent it, and the answer to one of them is still on its way
+            return True
         # Its newest tokens may still be on their way, or in the memory of a living process.
         return all(_is_done_with(one) for one in self.presented if one.token == known.durable)
 

@@ -46,9 +46,9 @@ def closes(line: socket.socket) -> int:
 
 def finishes(line: socket.socket) -> int:
     """Told to end, it serves nobody any more, and takes longer than its grace for the rest."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     line.sendall(b'{"event": "ready"}\n')
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    signal.pause()
+    signal.sigwait({signal.SIGTERM})
     line.sendall(b'{"event": "closing"}\n')
     time.sleep(1.5)
     return 0

@@ -28,10 +28,26 @@ def test_a_duration_has_the_digits_that_mean_something(seconds: float, said: str
 
 
 def test_a_row_says_how_often_and_how_long() -> None:
-    written = table([Row("logout", [0.001, 0.001, 0.003], [0.001, 0.002, 0.5], [0.002] * 3)])
+    times = [0.001, 0.001, 0.003], [0.001, 0.002, 0.5], [0.002] * 3, [0.004] * 3
+    written = table([Row("logout", *times)])
     head, rule, row = written.splitlines()
     assert head.count("|") == rule.count("|") == row.count("|")
-    assert row == ("| logout | 3 | 1.0 ms | 2.0 ms | 500 ms | 500 ms | 2.0 ms | 2.0 ms | 2.0 ms |")
+    assert row == (
+        "| logout | 3 | 1.0 ms | 2.0 ms | 500 ms | 500 ms "
+        "| 2.0 ms | 2.0 ms | 2.0 ms | 4.0 ms | 4.0 ms | 4.0 ms |"
+    )
+
+
+def test_what_nobody_sends_is_answered_by_nobody() -> None:
+    row = table([Row("deadline", [], [0.001], [0.001], [0.001])]).splitlines()[-1]
+    assert row.startswith("| deadline | 1 | – | 1.0 ms |")
+
+
+def test_the_slowest_effect_of_all_is_what_a_promise_is_held_against() -> None:
+    for slow in range(3):
+        times = [[0.1, 0.2], [0.1, 0.2], [0.1, 0.2]]
+        times[slow] = [0.1, 1.5]
+        assert Row("logout", [9.0, 9.0], *times).longest() == 1.5
 
 
 def test_the_table_takes_the_place_of_the_one_before() -> None:

@@ -32,6 +32,14 @@ def test_known_parameters_are_decoded_and_the_rest_ignored(
     assert read_parameters(octets, KNOWN) == found
 
 
+def test_a_hundred_parameters_are_read_and_no_more() -> None:
+    """A form of 64 KiB has room for 65,000, and looking at each would take 25 milliseconds."""
+    assert read_parameters(b"&" * 98 + b"&code=a", KNOWN) == {"code": "a"}
+    for more in (b"&" * 99 + b"&code=a", b"&" * 65_000, b"code=a" + b"&x=1" * 100):
+        with pytest.raises(UnreadableParameter):
+            read_parameters(more, KNOWN)
+
+
 @pytest.mark.parametrize(
     "octets",
     [
