@@ -132,6 +132,7 @@ async def _once(stage: Stage, prepare: Prepared, there: Gateway) -> Times:
             *(asyncio.create_task(closed(socket)) for socket in sockets),
             *(asyncio.create_task(stream.ended()) for stream in streams),
         ]
+        stack.push_async_callback(_let_go, noticing)
         await asyncio.sleep(0.002)
         sent = ending.at or time.perf_counter()
         status = await ending.event()
@@ -141,6 +142,13 @@ async def _once(stage: Stage, prepare: Prepared, there: Gateway) -> Times:
         at = await asyncio.gather(*noticing)
     each = [max(at[first : first + len(victims)]) for first in range(0, len(at), len(victims))]
     return Times(None if ending.at else answered - sent, *(one - sent for one in each))
+
+
+async def _let_go(noticing: Sequence[asyncio.Task[float]]) -> None:
+    """Have nobody wait for an effect that is not awaited any more."""
+    for task in noticing:
+        task.cancel()
+    await asyncio.gather(*noticing, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager

@@ -32,7 +32,7 @@ from gateway.ports import Changes, LookupId
 _log = logging.getLogger("gateway.store")
 
 PROVE_EVERY = 0.3  # seconds
-PROOF_HOLDS = 1.0  # seconds from when it was sent
+PROOF_HOLDS = 0.9  # seconds from when it was sent; with whoever finds out by it, less than one
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0  # seconds between two links
 _CANCEL_AGAIN = 0.05  # seconds
 _PAUSE_AFTER_REFUSAL = 60.0  # an ACL is changed by people, and each refusal is a line in its log
