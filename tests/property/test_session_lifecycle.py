@@ -177,7 +177,7 @@ class Lifecycle(LifecycleMachine):
 
     # -- time ----------------------------------------------------------------------------------
 
-    @rule(seconds=st.sampled_from([1.0, 61.0, 241.0, 296.0, 301.0]))
+    @rule(seconds=st.sampled_from([1.0, 16.0, 26.0, 61.0, 241.0, 296.0, 301.0]))
     def time_passes(self, seconds: float) -> None:
         self.clock.advance(seconds)
 
@@ -345,9 +345,10 @@ class Lifecycle(LifecycleMachine):
         self.troubled = True
         self.fleet.members[place].line.down = True
 
-    @rule(reuse=st.sampled_from(Reuse))
-    def the_provider_has_another_policy(self, reuse: Reuse) -> None:
+    @rule(reuse=st.sampled_from(Reuse), lifetime=st.sampled_from([30, 300, 300]))
+    def the_provider_has_another_policy(self, reuse: Reuse, lifetime: int) -> None:
         self.families.reuse = reuse
+        self.provider.lifetime = lifetime  # of access tokens, in seconds
 
     @precondition(lambda self: self.troubled)
     @rule()
