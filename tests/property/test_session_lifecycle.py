@@ -385,9 +385,12 @@ class Lifecycle(LifecycleMachine):
         """Let everything under way come to its end, which must not take long."""
 
         async def ended() -> None:
-            tasks = [one.task for one in self.under_way]
-            if tasks:
-                _, waiting = await asyncio.wait(tasks, timeout=15.0)
+            # Refreshes that nobody waits for, too: one may be about to note a pause.
+            refreshers = [member.gateway.refresher for member in self.fleet.members]
+            flights = [flight for one in refreshers for flight in one._flights.values()]
+            tasks = [one.task for one in self.under_way], [one.task for one in flights]
+            if any(tasks):
+                _, waiting = await asyncio.wait({*tasks[0], *tasks[1]}, timeout=15.0)
                 if waiting:
                     self._is_wrong("I9: somebody waits for ever")
 
