@@ -184,7 +184,7 @@ class Lifecycle(LifecycleMachine):
 
     # -- time ----------------------------------------------------------------------------------
 
-    @rule(seconds=st.sampled_from([1.0, 61.0, 241.0, 296.0, 301.0]))
+    @rule(seconds=st.sampled_from([1.0, 16.0, 26.0, 61.0, 241.0, 296.0, 301.0]))
     def time_passes(self, seconds: float) -> None:
         self.clock.advance(seconds)
 
@@ -352,9 +352,10 @@ class Lifecycle(LifecycleMachine):
         self.troubled = True
         self.fleet.members[place].line.down = True
 
-    @rule(reuse=st.sampled_from(Reuse))
-    def the_provider_has_another_policy(self, reuse: Reuse) -> None:
+    @rule(reuse=st.sampled_from(Reuse), lifetime=st.sampled_from([30, 300, 300]))
+    def the_provider_has_another_policy(self, reuse: Reuse, lifetime: int) -> None:
         self.families.reuse = reuse
+        self.provider.lifetime = lifetime  # of access tokens, in seconds
 
     @precondition(lambda self: self.troubled)
     @rule()
@@ -391,9 +392,12 @@ class Lifecycle(LifecycleMachine):
         """Let everything under way come to its end, which must not take long."""
 
         async def ended() -> None:
-            tasks = [one.task for one in self.under_way]
-            if tasks:
-                _, waiting = await asyncio.wait(tasks, timeout=15.0)
+            # Refreshes that nobody waits for, too: one may be about to note a pause.
+            refreshers = [member.gateway.refresher for member in self.fleet.members]
+            flights = [flight for one in refreshers for flight in one._flights.values()]
+            tasks = [one.task for one in self.under_way], [one.task for one in flights]
+            if any(tasks):
+                _, waiting = await asyncio.wait({*tasks[0], *tasks[1]}, timeout=15.0)
                 if waiting:
                     self._is_wrong("I9: somebody waits for ever")
 
