@@ -177,6 +177,10 @@ class Unavailable(GatewayError):
         self.effect = effect
 
 
+class NoTurn(Unavailable):
+    """A limit of our own was reached, and nothing was asked: it says nothing of the others."""
+
+
 class Misconfigured(Exception):
     """The settings are wrong; `findings` holds one line per mistake, each naming its key path."""
 

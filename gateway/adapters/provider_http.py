@@ -22,11 +22,12 @@ from weakref import WeakValueDictionary
 import httpx2
 
 from gateway.adapters.tls import client_context
-from gateway.errors import Code, Effect, Unavailable
+from gateway.errors import Code, Effect, NoTurn, Unavailable
 from gateway.oidc.back_channel import BackChannelAnswer, BackChannelRequest
 
 _LONGEST_RETRY_AFTER = 3600  # seconds; no provider decides that nobody may log in for a day
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout)
+_LONGEST_TURN = 2.5  # seconds to wait for a connection, while a lock on a grant is held
 _KEEP_IDLE = 3.0  # seconds; servers close idle connections after 5 or more, and must not win a race
 
 
@@ -98,10 +99,11 @@ class ProviderHttp:
         fresh = asyncio.Semaphore(self._settings.max_connections)
         share = self._shares.setdefault(url.netloc, fresh)
         try:
-            async with asyncio.timeout(self._settings.total_timeout / 2):
+            async with asyncio.timeout(min(self._settings.total_timeout / 2, _LONGEST_TURN)):
                 await share.acquire()
         except TimeoutError as fault:
-            raise _unavailable(f"{url.host}: all connections to it are in use") from fault
+            note = f"provider {url.host}: all connections to it are in use"
+            raise NoTurn(Code.PROVIDER_UNAVAILABLE, note=note, effect=Effect.NOTHING) from fault
         try:
             yield
         finally:

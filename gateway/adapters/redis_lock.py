@@ -60,12 +60,15 @@ return {1, taken, doubt}
 """
 )
 
+# `doubt` is written too, for where the lock was deleted meanwhile: a hash that loses its last
+# field, as it would in the step below, loses its time to live.
 _RENEW = script(
     _READ
     + """
 if owner and owner ~= ARGV[1] and found[5] ~= ARGV[1] then return {2, 0, 0} end
 redis.call('HDEL', KEYS[1], 'former')
-redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'until', string.format('%.0f', now + ARGV[2]))
+redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'until', string.format('%.0f', now + ARGV[2]),
+    'doubt', doubt)
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return {1, 0, 0}
 """

@@ -280,7 +280,7 @@ class BackChannelSection(Section):
     max_connections: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=20,
         description="Connections of one worker to one server; a request waits half of "
-        "`total_timeout` for one.",
+        "`total_timeout` for one, 2.5 seconds at most.",
     )
 
 

@@ -95,6 +95,9 @@ def check_refreshed_id_token(  # noqa: PLR0913  everything a session keeps to co
     claims = signed.claims
     # Who it is about comes first: a token mixed up with another person's has their nonce, their
     # times, and perhaps their client's audience as well, and those are faults one can live with.
+    who = claims.get("iss"), claims.get("sub")
+    if not all(isinstance(one, str) and one for one in who):
+        raise Refused(Code.ID_TOKEN_MALFORMED, note="iss or sub is missing")
     _check_issuer(claims, issuer)
     if _subject(claims) != subject:
         raise Refused(Code.ID_TOKEN_SUBJECT, note="the refreshed ID token is another person's")

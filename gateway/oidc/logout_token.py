@@ -54,8 +54,8 @@ def read_form(octets: bytes) -> LogoutToken:
     """
     try:
         found = read_parameters(octets, frozenset({_PARAMETER}))
-    except UnreadableParameter:
-        raise Refused(Code.LOGOUT_TOKEN_MISSING, note="logout_token occurs twice") from None
+    except UnreadableParameter as unreadable:
+        raise Refused(Code.LOGOUT_TOKEN_MISSING, note=str(unreadable)) from None
     if _PARAMETER not in found:
         raise Refused(Code.LOGOUT_TOKEN_MISSING)
     return LogoutToken(found[_PARAMETER])

@@ -25,9 +25,11 @@ MAX_LIFETIME = 30 * 86400.0
 ASSERTION_LIFETIME = 60
 
 _OK = 200
-# RFC 6749 section 5.2 says 400 or 401; some say 403 (Auth0, of a refresh token it does not know)
-# and 404. Left out are those that say "later": RFC 9110 15.5.9, RFC 8470 5.2, RFC 6585 4.
-_REFUSALS = frozenset(range(400, 500)) - {408, 425, 429}
+_REFUSALS = frozenset({400, 401})  # RFC 6749 section 5.2
+# Some say 403 (Auth0, of a refresh token it does not know) or 404. So do servers in front of a
+# token endpoint, in JSON of their own: there only an error of RFC 6749 counts. Left out are those
+# that say "later": RFC 9110 15.5.9, RFC 8470 5.2, RFC 6585 4.
+_ODD_REFUSALS = frozenset(range(400, 500)) - _REFUSALS - {408, 425, 429}
 # RFC 6585 section 4 and RFC 9110 section 15.6.4: turned away, not half done.
 _TURNED_AWAY = frozenset({429, 503})
 _VISIBLE = re.compile(r"[!-~]+")  # it must be able to stand in a header field
@@ -144,10 +146,9 @@ def read_grant(
     `asked` is the scopes requested, or granted before a refresh; they hold unless the answer says
     otherwise. Unknown members are ignored (H5).
 
-    Raises `GrantRefused` for a 4xx with an `error`, unless it says "later" (408, 425, 429),
+    Raises `GrantRefused` for a 400 or 401 with an `error`, or another 4xx with one of RFC 6749,
     `Refused(TOKEN_RESPONSE_INVALID)` or `Refused(TOKEN_TYPE_UNSUPPORTED)` for a 200 that breaks
-    the rules, and
-    `Unavailable(PROVIDER_UNAVAILABLE)` for everything else.
+    the rules, and `Unavailable(PROVIDER_UNAVAILABLE)` for everything else.
     """
     if answer.status != _OK:
         raise _not_granted(answer)
@@ -172,13 +173,13 @@ def read_grant(
 
 
 def _not_granted(answer: BackChannelAnswer) -> Refused | Unavailable:
-    if answer.status in _REFUSALS:
+    if answer.status in _REFUSALS | _ODD_REFUSALS:
         try:
             error = read_json_object(answer.body).get("error")
         except NotAnObject:
             error = None
         # The member itself, never a word inside a description or a page (H10).
-        if isinstance(error, str) and error:
+        if isinstance(error, str) and error and (answer.status in _REFUSALS or error in _ERRORS):
             return GrantRefused(error)
     return Unavailable(
         Code.PROVIDER_UNAVAILABLE,

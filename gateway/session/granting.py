@@ -9,7 +9,15 @@ with what is known of the refresh token.
 import asyncio
 from dataclasses import dataclass, replace
 
-from gateway.errors import Code, Effect, GatewayError, Refused, Unavailable, in_whole_seconds
+from gateway.errors import (
+    Code,
+    Effect,
+    GatewayError,
+    NoTurn,
+    Refused,
+    Unavailable,
+    in_whole_seconds,
+)
 from gateway.oidc import id_token
 from gateway.oidc.metadata import Metadata
 from gateway.oidc.token_endpoint import Grant, GrantRefused
@@ -241,7 +249,9 @@ class Granting:
             case _:
                 effect = Effect.UNCLEAR
         hold.doubt = _doubt(hold.before, effect)
-        if not isinstance(failure, GrantRefused):
+        if isinstance(failure, NoTurn):
+            task.breaker.withdrawn()  # it is we who have too many questions
+        elif not isinstance(failure, GrantRefused):
             now, spread = self._clock.now(), self._spread()
             task.breaker.failed(session.lookup, now, wish=wish, spread=spread)
         hold.pause = max(self._next_pause(session.lookup), min(wish, _LONGEST_WISH))

@@ -17,7 +17,6 @@ from gateway.session.manager import Sessions
 from gateway.session.model import Session
 from gateway.session.provider import Provider
 
-_PATIENCE = 1.0  # seconds a person waits for a revocation (H16)
 _RESTART_EVERY = 120.0  # seconds between restarts of a login whose state nobody can read
 
 

@@ -15,6 +15,7 @@ from gateway.oidc import end_session
 from gateway.ports import Caller, LookupId
 from gateway.session import codec
 from gateway.session.attempts import CLOCK_SKEW
+from gateway.session.departures import KEPT_FOR
 from gateway.session.indexes import Listed
 from gateway.session.manager import Sessions
 from gateway.session.model import Session
@@ -62,10 +63,10 @@ class Logout:
 
     async def _leave(self, session: Session, browser: str, return_to: str, caller: Caller) -> str:
         deadline = asyncio.get_running_loop().time() + _PATIENCE
-        _, attempt = await self._end_own(session, "user", caller)
-        await self._note_departure(browser, session.facts.browser)
-        # Another tab may have logged in at the same moment and left a session beside this one.
-        await self._sessions.browsers.logged_out(session.facts.browser, caller)
+        _, session, attempt = await self._end_own(session, "user", caller)
+        # Another tab may have logged in at the same moment and left a session beside this one. And
+        # a login under way carries the tag of the login cookie, which the browser may have lost.
+        await self._leave_browsers({browser, session.facts.browser} - {""}, caller)
         url = await self._end_session_url(session, return_to, deadline)
         if attempt is not None:
             left = deadline - asyncio.get_running_loop().time()
@@ -73,28 +74,41 @@ class Logout:
         return url or return_to
 
     async def _leave_unread(self, cookie: str, browser: str, caller: Caller) -> bool:
+        handle = self._sessions.ring.read_handle(cookie)
+        if handle is None:
+            return False
         ended = await self._sessions.end_unread(cookie, by="user", caller=caller)
-        if ended:  # a dead cookie leaves nothing in the store, however often it comes
-            await self._note_departure(browser)
-            if browser:
-                await self._sessions.browsers.logged_out(browser, caller)
+        if browser:
+            # Also when it had ended: by a logout that was answered 503, and comes again, or by a
+            # later login, whose cookie goes with this answer.
+            await self._leave_browsers({browser}, caller, self._sessions.ring.lookup(handle))
         return ended
 
-    async def _note_departure(self, *browsers: str) -> None:
-        """Leave the mark for logins under way, before they are looked for among the sessions.
+    async def _leave_browsers(
+        self, browsers: set[str], caller: Caller, lookup: LookupId | None = None
+    ) -> None:
+        """End what these browsers (tags of one) have, and are about to have.
 
-        A store that is full takes none. This session has ended all the same, and one can log out
-        of what such a login makes.
+        The mark for logins under way is left before they are looked for among the sessions. A store
+        that is full takes none: the sessions end all the same, and one can log out of what such a
+        login makes. For a cookie that may be dead, of this `lookup`, there is one mark and no more:
+        a login cookie can be made up, and nobody shall fill the store with them.
         """
+        once = f"left:{lookup}"
         with contextlib.suppress(Unavailable):
-            await self._sessions.departures.put(*browsers)
+            if lookup is None or not await self._sessions.store.claimed(once):
+                await self._sessions.departures.put(*browsers)
+            if lookup is not None:
+                await self._sessions.store.claim(once, ttl=KEPT_FOR)
+        for browser in browsers:
+            await self._sessions.browsers.logged_out(browser, caller)
 
     async def _end_own(
         self, session: Session, by: str, caller: Caller
-    ) -> tuple[bool, asyncio.Task[None] | None]:
+    ) -> tuple[bool, Session, asyncio.Task[None] | None]:
         """End a session by its cookie and give its refresh token back.
 
-        Returns whether it was still there, and the first attempt to revoke.
+        Returns whether it was still there, how it ended, and the first attempt to revoke.
         """
         lookup = session.lookup
         try:
@@ -107,7 +121,8 @@ class Logout:
             if await self._is_gone_for_sure(lookup):
                 await self._give_back(await self._as_it_ended(session), caller)
             raise
-        return ended, await self._give_back(await self._as_it_ended(session), caller)
+        session = await self._as_it_ended(session)
+        return ended, session, await self._give_back(session, caller)
 
     async def _is_gone_for_sure(self, lookup: LookupId) -> bool:
         try:
@@ -139,7 +154,7 @@ class Logout:
             if listed.facts.session_id != session_id:
                 continue
             if listed.lookup == current.lookup:  # the only tokens that can be opened here
-                ended, _ = await self._end_own(current, by, caller)
+                ended, _, _ = await self._end_own(current, by, caller)
                 return ended
             return await self._sessions.end(listed.lookup, listed.facts, by=by, caller=caller)
         return False

@@ -25,7 +25,10 @@ class OwnTasks:
         task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._finished)
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        finally:
+            del task  # or its exception, whose traceback leads here, would keep itself alive (F17)
 
     def _finished(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)

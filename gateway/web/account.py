@@ -161,9 +161,15 @@ class Account:
             return False
 
     def _browser(self, request: BrowserRequest) -> str | None:
-        """Return the tag of the browser, by its login cookie."""
+        """Return the tag of the browser, by its login cookie; None without one, or with several.
+
+        Which of several is ours nobody can say. That must not keep anybody from logging out.
+        """
         ring = self._sessions.ring
-        binding = ring.read_binding(read_cookie(request, self._site.cookies.login_name))
+        try:
+            binding = ring.read_binding(read_cookie(request, self._site.cookies.login_name))
+        except Refused:
+            return None
         return None if binding is None else ring.browser_tag(binding)
 
     async def _current(self, asking: Asking) -> Session:

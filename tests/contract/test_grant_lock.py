@@ -240,3 +240,21 @@ async def test_who_watches_is_told_of_every_lock_and_of_no_session(world: World)
     await world.lock.finish(A, "one", doubt=Doubt.NONE, pause=0)
     await until(lambda: A in told.of_locks)
     assert told.of == []
+
+
+@pytest.mark.parametrize("server", [name for name in SERVERS if name != "TLS"])
+async def test_a_lock_taken_back_after_its_key_was_deleted_has_a_time_to_live(
+    server: str, request: pytest.FixtureRequest
+) -> None:
+    """Its hash would lose its last field when it is given back, and its time to live with it."""
+    async with SERVERS[server](request) as served, contextlib.AsyncExitStack() as stack:
+        store = RedisStore(patient(served.settings))
+        stack.push_async_callback(store.aclose)
+        lock = RedisLock(store.client)
+        await lock.begin(A, "late", lease=SHORT, keep=LONG)
+        served.command("DEL", f"{served.settings.prefix}g:{A}")
+        assert await lock.renew(A, "late", lease=SHORT, keep=LONG)
+        await lock.finish(A, "late", doubt=Doubt.LOST, pause=1.0)
+        left = served.command("PTTL", f"{served.settings.prefix}g:{A}")
+        assert isinstance(left, int)
+        assert 0 < left <= LONG * 1000

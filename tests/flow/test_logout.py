@@ -238,3 +238,39 @@ async def test_a_store_that_is_full_lets_a_person_leave() -> None:
     assert (await browser.fetch("/bff/logout", "POST")).status == 200
     assert store.live_sessions() == {}
     assert len(world.provider.revoked) == 1
+
+
+def two_login_cookies(session: str) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"host", b"app.example"),
+        (b"x-csrf", b"1"),
+        (b"sec-fetch-site", b"same-origin"),
+        (b"origin", b"https://app.example"),
+        (b"cookie", f"{SESSION}={session}; {LOGIN}=a; {LOGIN}=b".encode()),
+    ]
+
+
+async def test_two_login_cookies_keep_nobody_from_an_answer_or_from_leaving() -> None:
+    world = World()
+    browser = await world.logged_in()
+    dead = await world.raw("GET", b"/api/x", two_login_cookies("x"))
+    assert (dead.status, dead.json()["code"]) == (401, "session.ended")
+    answer = await world.raw(
+        "POST", b"/bff/logout", two_login_cookies(browser.cookies[SESSION].value)
+    )
+    assert answer.status == 200
+    assert world.store.live_sessions() == {}
+
+
+async def test_a_late_logout_with_the_cookie_before_the_last_ends_what_the_browser_has_now() -> (
+    None
+):
+    """Its answer drops the cookie of the newer session, which must not live on without it."""
+    world = World()
+    browser = await world.logged_in()
+    old = browser.cookies[SESSION]
+    world.clock.advance(100)
+    await browser.navigate("/bff/login?prompt=login")
+    browser.cookies[SESSION] = old
+    assert (await browser.fetch("/bff/logout", "POST")).status == 200
+    assert world.store.live_sessions() == {}

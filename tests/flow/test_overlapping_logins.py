@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.errors import Code, Unavailable
 from tests.support.browser import Browser
 from tests.support.clock import TurnableClock
 from tests.support.memory_store import MemoryStore
@@ -237,3 +238,62 @@ async def test_ending_all_others_ends_no_login_that_came_while_it_was_on_its_way
     assert (answer.status, answer.json()["code"]) == (401, "session.ended")
     assert (await again.fetch("/api/x")).status == 200
     assert "other_session" not in [line["by"] for line in world.audit("session.ended")]
+
+
+async def test_a_logout_that_was_answered_503_and_is_repeated_overtakes_a_login_under_way() -> None:
+    world = World()
+    browser = await world.logged_in()
+    callback = await at_callback(world, browser)
+    held = HeldStep(world, "token")
+    tab = tab_of(world, browser)
+    login = asyncio.create_task(tab.load(callback, site="cross-site"))
+    await held.begun.wait()
+    mark, members = world.store.mark, world.store.members
+
+    async def fails(*_: Any, **__: Any) -> Any:
+        raise Unavailable(Code.STORE_UNAVAILABLE)
+
+    world.store.mark = world.store.members = fails
+    assert (await browser.fetch("/bff/logout", "POST")).status == 503
+    world.store.mark, world.store.members = mark, members
+    assert (await browser.fetch("/bff/logout", "POST")).status == 200
+    held.release()
+    assert (await login).status == 403
+    assert world.store.live_sessions() == {}
+
+
+async def test_a_logout_ends_a_login_under_way_that_carries_another_tag() -> None:
+    """The browser lost its login cookie: the session has the tag of before, the login a new one."""
+    world = World()
+    browser = await world.logged_in()
+    world.clock.advance(100)
+    del browser.cookies[LOGIN]
+    callback = await at_callback(world, browser)
+    tab = tab_of(world, browser)
+    listing = HeldList(world.stores[0])
+    login = asyncio.create_task(tab.load(callback, site="cross-site"))
+    await listing.begun.wait()
+    assert (await browser.fetch("/bff/logout", "POST")).status == 200
+    listing.release()
+    await login
+    assert world.store.live_sessions() == {}
+
+
+async def test_a_dead_cookie_leaves_one_mark_whatever_login_cookies_come_with_it() -> None:
+    world = World()
+    browser = await world.logged_in()
+    dead = browser.cookies[SESSION]
+    await browser.fetch("/bff/logout", "POST")
+    plain, marks = world.store.mark, []
+
+    async def noted(*names: Any, **more: Any) -> Any:
+        marks.append(names)
+        return await plain(*names, **more)
+
+    world.store.mark = noted
+    for number in range(20):
+        browser.cookies[SESSION] = dead
+        await browser.navigate("/bff/login?prompt=login")  # another login cookie each time
+        browser.cookies[SESSION] = dead
+        assert (await browser.fetch("/bff/logout", "POST")).status == 200, number
+    assert len(marks) == 1
