@@ -50,6 +50,10 @@ class RawUpstream:
             return
         except (asyncio.IncompleteReadError, ConnectionError):
             self.lost.set()
+        except RuntimeError:  # so says uvloop of a write after the connection was lost
+            if not writer.transport.is_closing():
+                raise
+            self.lost.set()
         finally:
             writer.close()
 
